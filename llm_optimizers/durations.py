@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import TypeAlias
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import refuse
 
 __all__ = ["Duration", "in_seconds"]
 
@@ -37,11 +39,9 @@ def in_seconds(value: Duration | None, name: str) -> float | None:
     if value is None:
         return None
     seconds = _seconds_of(value)
-    if seconds is None or not seconds > 0:
-        raise ConfigurationError(
-            f"`{name}` is {value!r}; give seconds above 0, a timedelta, a text such as "
-            '"90s", "1h 30m" or "7d", or None for no limit'
-        )
+    if seconds is None or not 0 < seconds < math.inf:
+        give = 'seconds above 0, a timedelta, or a text such as "90s", "1h 30m" or "7d"'
+        refuse(name, value, give)
     return seconds
 
 
@@ -51,7 +51,9 @@ def _seconds_of(value: object) -> float | None:
         return value.total_seconds()
     if isinstance(value, str):
         return _seconds_of_text(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float | numbers.Real | Decimal):
         return float(value)
     return None
 

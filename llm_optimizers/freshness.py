@@ -11,22 +11,30 @@ As with `tenant`, a stream belongs to the code that starts it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+
+from llm_optimizers.arguments import flag
 
 __all__ = ["fresh_answers", "fresh_asked_for"]
 
 _fresh: ContextVar[bool] = ContextVar("llm_optimizers_fresh", default=False)
 
 
-@contextmanager
-def fresh_answers(wanted: Any = True) -> Iterator[None]:
+def fresh_answers(wanted: bool = True) -> AbstractContextManager[None]:
     """Answer the calls inside the block by the model; their answers replace the stored ones.
 
     `fresh_answers(False)` inside such a block lets the cache answer again.
+
+    Raises:
+        ConfigurationError: `wanted` is no bool.
     """
-    token = _fresh.set(bool(wanted))
+    return _block(flag("wanted", wanted))
+
+
+@contextmanager
+def _block(wanted: bool) -> Iterator[None]:
+    token = _fresh.set(wanted)
     try:
         yield
     finally:

@@ -30,12 +30,14 @@ from types import FrameType, TracebackType
 from typing import ParamSpec, TypeAlias, TypeVar
 from urllib.parse import quote
 
+from llm_optimizers.arguments import function, refuse
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.freshness import fresh_answers, fresh_asked_for
 
 __all__ = [
     "CallerTenant",
     "Namespace",
+    "checked_namespace",
     "current_tenant",
     "enclosing_tenant",
     "request_tenant",
@@ -86,7 +88,7 @@ class tenant:  # noqa: N801 - used as a function is
     """
 
     def __init__(self, name: str) -> None:
-        self._name = tenant_name(name, "tenant() was given")
+        self._name = tenant_name(name, "name")
         self._entered: list[tuple[_Block, Token[_Block | None], FrameType | None]] = []
 
     def __enter__(self) -> None:
@@ -219,23 +221,32 @@ class CallerTenant:
         return context.run(within)
 
 
-def tenant_name(name: object, source: str) -> str:
+def checked_namespace(name: str, namespace: Namespace) -> Namespace:
+    """Return a component's namespace as it is kept: what a lazy object stands for is read now.
+
+    Raises:
+        ConfigurationError: it is neither a name nor a function that returns one.
+    """
+    if namespace is None:
+        return None
+    if callable(namespace):
+        return function(name, namespace)
+    return tenant_name(namespace, name)
+
+
+def tenant_name(name: object, argument: str) -> str:
     """Return a tenant's name as a plain string; what a lazy object stands for is read now.
 
     Raises:
-        ConfigurationError: it is empty or not a string. The message starts with `source`.
+        ConfigurationError: it is empty or not a string. `argument` is what gave it.
     """
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"{source} a {type(name).__name__}: give the tenant's name as a string"
-        )
+        refuse(argument, name, "the tenant's name, a text")
     # A lazy object calls itself a string; read later, it could stand for another user's tenant.
     plain = str.__str__(name) if issubclass(type(name), str) else str.__str__(str(name))
     if not plain.strip():
-        raise ConfigurationError(
-            f"{source} an empty name: give the tenant's name; leave the tenant out only where all"
-            " users may share answers"
-        )
+        give = "the tenant's name; leave the tenant out only where all users may share answers"
+        refuse(argument, plain, give)
     return plain
 
 
@@ -274,7 +285,7 @@ def request_tenant(name: str) -> str:
     Raises:
         ConfigurationError: it is blank or not a string.
     """
-    return "" if name == "" else tenant_name(name, "the request names")
+    return "" if name == "" else tenant_name(name, "tenant")
 
 
 def tenant_labels(name: str, namespace: Namespace = None) -> tuple[str, ...]:
@@ -301,8 +312,8 @@ def _base(namespace: Namespace) -> str:
                 "a namespace function cannot know the callers of a shared call: put the cache"
                 " around the batching model, or name the tenant with `tenant(...)`"
             )
-        return tenant_name(namespace(), "namespace() returned")
-    return tenant_name(namespace, "namespace is")
+        return tenant_name(namespace(), "namespace()")
+    return tenant_name(namespace, "namespace")
 
 
 def _label(*parts: str) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, cast
+from types import NoneType
+from typing import Any, Literal, TypeAlias, cast, get_args
 
+from llm_optimizers.arguments import Kinds, fields, one_of, sequence
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["ChatRequest", "Clock", "Message", "Part", "Role", "ToolCall"]
@@ -29,6 +31,19 @@ _ROLES: Mapping[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
+_KNOWN_ROLES = get_args(Role)
+
+_TEXT_OR_NONE = (str, NoneType)
+_PART: Mapping[str, Kinds] = {"kind": str, "text": str, "data": (dict, Mapping)}
+_TOOL_CALL = {"id": str, "name": str, "arguments": str}
+_MESSAGE = {"tool_call_id": _TEXT_OR_NONE, "name": _TEXT_OR_NONE}
+_REQUEST: Mapping[str, Kinds] = {
+    "model": str,
+    "params": (dict, Mapping),
+    "completion": bool,
+    "sampled": bool,
+    "delivery": tuple,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +57,9 @@ class Part:
     text: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        fields(self, _PART)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
@@ -50,6 +68,9 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+    def __post_init__(self) -> None:
+        fields(self, _TOOL_CALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +82,16 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        given: object = self.role  # whatever its type says
+        if not isinstance(given, str) or given not in _KNOWN_ROLES:
+            object.__setattr__(self, "role", one_of("role", self.role, _KNOWN_ROLES))
+        if not isinstance(self.content, str):
+            _keep_tuple(self, "content", Part)
+        if self.tool_calls != ():
+            _keep_tuple(self, "tool_calls", ToolCall)
+        fields(self, _MESSAGE)
 
     @property
     def text(self) -> str:
@@ -153,6 +184,10 @@ class ChatRequest:
     sampled: bool = False
     delivery: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        _keep_tuple(self, "messages", Message)
+        fields(self, _REQUEST)
+
     @property
     def question(self) -> str | None:
         """The last message's text if it is the user's, else None (after a tool result, say)."""
@@ -183,6 +218,13 @@ class ChatRequest:
         """Return the request as the body of a `POST /chat/completions`."""
         messages = [message.to_openai() for message in self.messages]
         return {"model": self.model, "messages": messages, **self.params}
+
+
+def _keep_tuple(owner: object, name: str, kind: type) -> None:
+    """Check the values of a field, and keep a list of them as a tuple."""
+    value = getattr(owner, name)
+    if type(value) is not tuple or not {kind}.issuperset(map(type, value)):
+        object.__setattr__(owner, name, sequence(name, value, kind))
 
 
 def _parts(content: Sequence[Any]) -> tuple[Part, ...]:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, cast
 
 from langchain_core.callbacks import CallbackManager
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatResult
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, get_executor_for_config
 from pydantic import Field, PrivateAttr
@@ -25,13 +26,14 @@ from langchain_llm_optimizers.combining import ModelCaller, combinable_request
 from langchain_llm_optimizers.refusals import wants_fresh_answer
 from langchain_llm_optimizers.shared import SharedRun, cache_of
 from langchain_llm_optimizers.wrappers import underlying_models
+from llm_optimizers.arguments import field, flag, number, sequence, whole
 from llm_optimizers.batching import AgreementReport, Coalescer, GroupLimits
 from llm_optimizers.batching.coalescing import SharedCall
 from llm_optimizers.batching.combining import BoundCalls, CombinedCall, CombinedCalls, choices_of
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import check_function
-from llm_optimizers.tenancy import CallerTenant
+from llm_optimizers.tenancy import CallerTenant, checked_namespace
 
 __all__ = ["BatchingChatModel"]
 
@@ -60,21 +62,23 @@ class BatchingChatModel(WrapperOfOne):
     the calls).
     """
 
-    combine: bool = False
+    combine: Annotated[bool, field(flag)] = False
     """Whether questions share prompts; set by `check_combining`."""
-    max_size: int | None = None
+    max_size: Annotated[int | None, field(whole, least=1, none=True)] = None
     """Maximum calls in a group; by default 6 questions in a prompt, or 20 in a batch."""
-    max_group_tokens: int | None = None
+    max_group_tokens: Annotated[int | None, field(whole, least=1, none=True)] = None
     """Maximum tokens in a group, counted as four characters each."""
-    max_delay: float = 0.03
+    max_delay: Annotated[float, field(number, least=0)] = 0.03
     """Seconds a call waits for others; background work can wait several seconds."""
-    max_calls: int = 8
+    max_calls: Annotated[int, field(whole, least=1)] = 8
     """Maximum groups in flight at the same time."""
-    max_pending: int = Field(default=1_000, ge=1)
+    max_pending: Annotated[int, field(whole, least=1)] = 1_000
     """Maximum callers waiting; further callers block until there is room."""
-    answer_timeout: float | None = None
+    answer_timeout: Annotated[float | None, field(number, above=0, none=True)] = None
     """Seconds after which a caller gets a TimeoutError."""
-    namespace: str | Callable[[], str] | None = Field(default=None, exclude=True)
+    namespace: Annotated[str | Callable[[], str] | None, field(checked_namespace)] = Field(
+        default=None, exclude=True
+    )
     """The tenant's name, or a function that returns it for the running code."""
 
     _bound: BoundCalls[Any] | None = PrivateAttr(default=None)
@@ -100,6 +104,7 @@ class BatchingChatModel(WrapperOfOne):
         Raises:
             ConfigurationError: the sample is empty, or has inputs that are never combined.
         """
+        sequence("sample", sample, (str, Sequence, PromptValue), least=1)
         calls = [self._call(given, None, None, {}) for given in sample]
         report = self._combined_calls().check(
             [combinable_request(call) for call in calls],

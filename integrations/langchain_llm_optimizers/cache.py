@@ -19,9 +19,11 @@ from langchain_llm_optimizers.hits import serve_hit
 from langchain_llm_optimizers.llm_string import LLMStrings
 from langchain_llm_optimizers.messages import request_of_prompt
 from langchain_llm_optimizers.refusals import options_of_running_model, watch_runs
+from llm_optimizers.arguments import refuse
 from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
+from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.durations import Duration
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.warming import WarmsUp, warm_up_all
@@ -78,7 +80,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
         wait_timeout: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.ledger = ledger
+        self.ledger = checked_ledger(ledger)
         self.responses: ResponseCache[Generations] = ResponseCache(
             codec=GenerationsCodec(),
             path=path,
@@ -135,7 +137,11 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
 
         Raises:
             StoreError: the file cannot be written; nothing was removed.
+            ConfigurationError: the tenant's name is empty, or another argument is given.
         """
+        # A mistyped name would otherwise remove the entries of all tenants.
+        for unknown in kwargs.keys() - {"tenant"}:
+            refuse(unknown, kwargs[unknown], "`tenant`, or nothing to remove all entries")
         self.responses.clear(kwargs.get("tenant"))
         self._strings.clear()
 

@@ -72,6 +72,7 @@ class CachedChatModel(WrapperOfOne):
         self, model: BaseChatModel | str, cache: HybridCache | None = None, **settings: Any
     ) -> None:
         if cache is not None:
+            _check_cache(cache)
             settings["cache"] = cache
         super().__init__(model, **settings)
 
@@ -256,8 +257,9 @@ def _check_cache(value: object) -> None:
     """
     if not isinstance(value, HybridCache):
         raise ConfigurationError(
-            f"CachedChatModel's own cache is a HybridCache, not {value!r}: set LangChain's `cache` "
-            "on the model in it, or leave CachedChatModel out"
+            f"`cache`: CachedChatModel's own cache is a HybridCache, not a {type(value).__name__}: "
+            "give HybridCache(path=…) of langchain_llm_optimizers, set LangChain's `cache` on the "
+            "model in it, or leave CachedChatModel out"
         )
 
 

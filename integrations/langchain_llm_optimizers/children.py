@@ -19,6 +19,14 @@ from llm_optimizers.settings.unknown import check_known
 
 __all__ = ["WrapperOfOne", "chat_model_for", "check_settings", "resolve_model"]
 
+_OF_LLAMA_INDEX = {
+    "BatchingChatModel": "BatchedLLM",
+    "CachedChatModel": "CachedLLM",
+    "ChatModelRouter": "RoutedLLM",
+    "OptimizedChatModel": "PromptOptimizingLLM",
+}
+"""The wrapper of an LLM that does the same."""
+
 
 class WrapperOfOne(DelegatingChatModel):
     """A wrapper of one chat model, which is its first argument."""
@@ -51,8 +59,10 @@ def chat_model_for(given: Any, shown: str) -> BaseChatModel:
     model = resolve_model(given)
     if isinstance(model, BaseChatModel):
         return model
-    wrapper = shown.partition("(")[0]
-    raise ConfigurationError(f"{wrapper} wraps a chat model, not {_refusal(model, shown)}")
+    wrapper, name = shown.partition("(")[0], "models" if "[" in shown else "model"
+    raise ConfigurationError(
+        f"`{name}`: {wrapper} wraps a chat model, not {_refusal(model, shown)}"
+    )
 
 
 def resolve_model(model: Any) -> Any:
@@ -87,6 +97,9 @@ def _refusal(given: Any, shown: str) -> str:
             f"a model that is chosen at each call ({kind}): name a model, and put what is "
             f"configured after the wrapper, {named}.configurable_alternatives(…)"
         )
+    if any(each.__module__.startswith("llama_index") for each in type(given).__mro__):
+        fitting = _OF_LLAMA_INDEX.get(shown.partition("(")[0], "a wrapper")
+        return f"a LlamaIndex LLM ({kind}): use {fitting} of llama_index_llm_optimizers"
     models = [f"{type(model).__name__}(…)" for model in models_in(given)]
     if not models:
         return f"{kind}: give it a model such as ChatOpenAI(…), or a model's name"

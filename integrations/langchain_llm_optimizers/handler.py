@@ -30,9 +30,11 @@ from langchain_llm_optimizers.account import (
 from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import core_message
 from langchain_llm_optimizers.running import when_running
+from llm_optimizers.arguments import with_methods
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import Call, status_of
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.unanswered import is_unanswered
@@ -94,7 +96,9 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
     def __init__(
         self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
     ) -> None:
-        self._ledger = ledger if ledger is not None else Ledger()
+        self._ledger = checked_ledger(ledger) or Ledger()
+        if counter is not None:
+            with_methods("counter", counter, "count_request", give="a TokenCounter()")
         self._given_counter = counter
         self._runs: OpenCalls[_Run] = OpenCalls(self._give_up, self._ledger)
         self._recorded: OrderedDict[str, None] = OrderedDict()

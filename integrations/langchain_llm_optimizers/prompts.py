@@ -12,7 +12,7 @@ does not change stays the same object.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -24,6 +24,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from langchain_llm_optimizers.messages import METADATA_KEY, core_message
 from langchain_llm_optimizers.usage import removed_of
+from llm_optimizers.arguments import field, function, share, string, text, whole
 from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import (
@@ -77,7 +78,7 @@ class PromptOptimizer(WarmsUp, Runnable[Prompt, Prompt]):
         optimizer: RequestOptimizer | None = None,
         embeddings: Embeddings | None = None,
     ) -> None:
-        self._model = model
+        self._model = string("model", model)
         self._optimizer = build_optimizer(context_tokens, optimizer, embeddings)
 
     def warm_up(self) -> None:
@@ -124,12 +125,12 @@ class PassageCompressor(PickledWhole, BaseDocumentCompressor):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    max_tokens: int = Field(ge=1)
-    model: str = "gpt-4o"
-    title_key: str = "title"
+    max_tokens: Annotated[int, field(whole, least=1)]
+    model: Annotated[str, field(text)] = "gpt-4o"
+    title_key: Annotated[str, field(text)] = "title"
     embeddings: Embeddings | None = None
-    min_probability: float | None = Field(default=MIN_PROBABILITY, ge=0, le=1)
-    report: ReportCut = Field(default=log_cut, exclude=True)
+    min_probability: Annotated[float | None, field(share, none=True)] = MIN_PROBABILITY
+    report: Annotated[ReportCut, field(function)] = Field(default=log_cut, exclude=True)
     _selector: PassageSelector = PrivateAttr(default=None)  # type: ignore[assignment]
     left_behind: ClassVar[frozenset[str]] = frozenset({"_selector"})
 

@@ -7,7 +7,7 @@ give the request bodies; the steps after it run on the answers when they are col
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,6 +23,15 @@ from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import METADATA_KEY
 from langchain_llm_optimizers.stand_in import called_model
+from llm_optimizers.arguments import (
+    instance,
+    mapping,
+    optional,
+    refuse,
+    sequence,
+    text,
+    with_methods,
+)
 from llm_optimizers.batching import BatchResult, BatchStatus, ProviderBatch
 from llm_optimizers.batching.provider import PreparedRequest
 from llm_optimizers.errors import ConfigurationError, ItemError
@@ -30,6 +39,8 @@ from llm_optimizers.failures import FailOpen
 from llm_optimizers.fingerprint import digest
 
 __all__ = ["batch_later", "collect_later"]
+
+_A_BATCH = "a ProviderBatch(path='batches.sqlite')"
 
 _log = logging.getLogger("llm_optimizers.batching")
 _NOT_IN_A_BATCH = (
@@ -64,6 +75,15 @@ def batch_later(
         ConfigurationError: the chain does not have exactly one chat model in OpenAI's format, or an
             input gives no valid request. Nothing was sent.
     """
+    if isinstance(inputs, str | bytes | Mapping) or not isinstance(inputs, Collection):
+        refuse("inputs", inputs, "a list with one input of the chain for each request")
+    with_methods("batch", batch, "submit", give=_A_BATCH)
+    optional(text, "id", id)
+    if isinstance(config, list | tuple):
+        if len(sequence("config", config, Mapping)) != len(inputs):
+            refuse("config", config, f"one config, or {len(inputs)} of them, one for each input")
+    else:
+        optional(mapping, "config", config)
     chain = _split_at_model(runnable)
     configs = get_config_list(cast("Any", config), len(inputs))
     given = list(inputs)
@@ -90,6 +110,9 @@ def collect_later(
         TimeoutError: the batch is not finished after `timeout` seconds; it continues.
         ConfigurationError: there is no batch with this id.
     """
+    text("id", id)
+    with_methods("batch", batch, "collect", give=_A_BATCH)
+    optional(mapping, "config", config)
     chain = _split_at_model(runnable)
     results = batch.collect(id, timeout=timeout, progress=progress)
     keeps = any(_note(result).get("keys") for result in results) and batch.hand_over(id)
@@ -219,12 +242,13 @@ def _parsed(message: AIMessage, schema: type[BaseModel], body: Mapping[str, Any]
 
 
 def _split_at_model(runnable: Runnable[Any, Any]) -> _Chain:
+    instance("runnable", runnable, Runnable, give="a chain, such as prompt | model | parser")
     chain, kwargs, config = _unbound(runnable)
     steps = chain.steps if isinstance(chain, RunnableSequence) else [runnable]
     places = [n for n, step in enumerate(steps) if isinstance(_unbound(step)[0], BaseChatModel)]
     if len(places) != 1:
         raise ConfigurationError(
-            f"the chain has {len(places)} chat models at its top level, but needs exactly one: "
+            f"`runnable` has {len(places)} chat models at its top level, but needs exactly one: "
             "prompt | model | parser"
         )
     if isinstance(chain, RunnableSequence) and kwargs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -33,6 +33,7 @@ from langchain_llm_optimizers.delegating import DelegatingChatModel, ModelCall
 from langchain_llm_optimizers.messages import METADATA_KEY, request_of_messages
 from langchain_llm_optimizers.profiles import named_models, routing_context, spec_of
 from langchain_llm_optimizers.surface import ChildSignature, with_child_signature
+from llm_optimizers.arguments import field, number, refuse
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.effects import closing_async
@@ -80,7 +81,7 @@ class ChatModelRouter(DelegatingChatModel):
     ledger: Ledger | None = Field(default=None, exclude=True)
     """Where routing decisions are recorded."""
     prices: PriceBook | None = Field(default=None, exclude=True)
-    deadline_s: float | None = None
+    deadline_s: Annotated[float | None, field(number, above=0, none=True)] = None
     """Seconds for all attempts together, until the answer or a stream's first chunk."""
     traffic: SampleStore | None = Field(default=None, exclude=True)
     """Stores a sample of the questions in your own file, for labelling and calibration."""
@@ -97,6 +98,8 @@ class ChatModelRouter(DelegatingChatModel):
         super().__init__(models=children, **settings)  # type: ignore[call-arg]  # pydantic's own
         self._give_settings_to_models()
         # Not in a validator: pydantic would wrap the core's errors in its own.
+        for name in self.specs.keys() - self.models.keys():
+            refuse("specs", self.specs, f"specs of this router's models; it has no {name!r}")
         self._child_specs = {name: spec_of(name, each) for name, each in self.models.items()}
         self._router = Router(
             [self.specs.get(name, spec) for name, spec in self._child_specs.items()],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.llms.llm import LLM
@@ -21,6 +21,15 @@ from llama_index_llm_optimizers.combining import (
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.shared import announce_share
 from llama_index_llm_optimizers.wrappers import underlying_models
+from llm_optimizers.arguments import (
+    field,
+    flag,
+    instance,
+    number,
+    optional,
+    sequence,
+    whole,
+)
 from llm_optimizers.batching import AgreementReport, GroupLimits
 from llm_optimizers.batching.combining import (
     BoundCalls,
@@ -31,7 +40,7 @@ from llm_optimizers.caching.options import one_batch
 from llm_optimizers.evidence.comparison import Comparison, same_answer
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import check_function
-from llm_optimizers.tenancy import CallerTenant, Namespace
+from llm_optimizers.tenancy import CallerTenant, Namespace, checked_namespace
 
 __all__ = ["BatchedLLM", "abatch_chat"]
 
@@ -67,9 +76,11 @@ class BatchedLLM(DelegatingLLM):
     """
 
     llm: SerializeAsAny[LLM]
-    combine: bool = False
-    timeout: float | None = None
-    namespace: str | Callable[[], str] | None = Field(default=None, exclude=True)
+    combine: Annotated[bool, field(flag)] = False
+    timeout: Annotated[float | None, field(number, above=0, none=True)] = None
+    namespace: Annotated[str | Callable[[], str] | None, field(checked_namespace)] = Field(
+        default=None, exclude=True
+    )
     _limits: dict[str, Any] = PrivateAttr(default_factory=dict)
     _bound: BoundCalls[CombinedCalls] | None = PrivateAttr(default=None)
 
@@ -111,6 +122,7 @@ class BatchedLLM(DelegatingLLM):
         Raises:
             ConfigurationError: the sample is empty, or has questions that are never combined.
         """
+        sequence("sample", sample, (str, Sequence), least=1)
         asked = [[ChatMessage(each)] if isinstance(each, str) else each for each in sample]
         report = self._shared_calls().check(
             [combinable_request(ChatCall(messages=messages), self.llm) for messages in asked],
@@ -205,6 +217,11 @@ async def abatch_chat(
         The exception of the first failing call, unless `return_exceptions`; the others are
         cancelled.
     """
+    instance("llm", llm, LLM)
+    for at, each in enumerate(sequence("conversations", conversations, Sequence)):
+        sequence(f"conversations[{at}]", each, ChatMessage)
+    optional(whole, "max_concurrency", max_concurrency, least=1)
+    flag("return_exceptions", return_exceptions)
     slots = asyncio.Semaphore(max_concurrency or max(1, len(conversations)))
 
     async def one(messages: Sequence[ChatMessage]) -> ChatResponse | BaseException:

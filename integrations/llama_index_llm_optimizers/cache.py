@@ -13,8 +13,11 @@ from llama_index_llm_optimizers.refusals import watch_spans
 from llama_index_llm_optimizers.replies import CachedReply
 from llm_optimizers.caching import Namespace, ResponseCache
 from llm_optimizers.durations import Duration
+from llm_optimizers.embeddings.embedders import check_embeddings
 
-__all__ = ["HybridCache"]
+__all__ = ["A_CACHE", "HybridCache"]
+
+A_CACHE = "a HybridCache(path=…) of llama_index_llm_optimizers"
 
 
 class HybridCache(ResponseCache[CachedReply]):
@@ -61,6 +64,7 @@ class HybridCache(ResponseCache[CachedReply]):
         wait_timeout: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_embeddings("embed_model", embed_model)
         watch_spans()
         super().__init__(
             codec=ReplyCodec(),

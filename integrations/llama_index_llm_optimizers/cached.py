@@ -10,7 +10,7 @@ from typing import Any
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
-from llama_index_llm_optimizers.cache import HybridCache
+from llama_index_llm_optimizers.cache import A_CACHE, HybridCache
 from llama_index_llm_optimizers.call import ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
@@ -24,6 +24,7 @@ from llama_index_llm_optimizers.refusals import (
 )
 from llama_index_llm_optimizers.replies import CachedReply, reply_to_cache, stream_to_cache
 from llama_index_llm_optimizers.wrappers import class_name_of, underlying_models
+from llm_optimizers.arguments import instance
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.refusals import answers_held
 from llm_optimizers.settings.bookkeeping import delivery_of
@@ -59,7 +60,7 @@ class CachedLLM(DelegatingLLM):
 
     def __init__(self, llm: LLM, cache: HybridCache | None = None, **data: Any) -> None:
         if cache is not None:
-            data["cache"] = cache
+            data["cache"] = instance("cache", cache, HybridCache, give=A_CACHE)
         super().__init__(llm=llm, **data)
 
     @classmethod

@@ -17,6 +17,7 @@ from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVSto
 from llama_index_instrumentation import get_dispatcher
 
 from llama_index_llm_optimizers.identity import identity_of_embedding
+from llm_optimizers.arguments import instance, optional, text
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read
 from llm_optimizers.pickling import PickledAsArguments, check_fields
@@ -51,6 +52,8 @@ def with_embeddings_cache(model: M, store: BaseKVStore | None = None) -> M:
         ConfigurationError: a setting of the model cannot be read, so that no safe namespace can be
             derived; give the model an `EmbeddingsStore` with your own namespace.
     """
+    give = "an embedding model of LlamaIndex, such as OpenAIEmbedding(…)"
+    instance("model", model, BaseEmbedding, give=give)
     namespace = digest_of_read(identity_of_embedding(model))[:16]
     return model.model_copy(update={"embeddings_cache": EmbeddingsStore(namespace, store)})
 
@@ -67,8 +70,8 @@ class EmbeddingsStore(PickledAsArguments, BaseKVStore):
     """
 
     def __init__(self, namespace: str, store: BaseKVStore | None = None) -> None:
-        self._namespace = namespace
-        self._given = store
+        self._namespace = text("namespace", namespace)
+        self._given = optional(instance, "store", store, BaseKVStore)
         self._store = store if store is not None else SimpleKVStore()
         self._warned = False
 

@@ -32,8 +32,10 @@ from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
 from llama_index_llm_optimizers.in_flight import InFlightCall, InFlightCalls
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
+from llm_optimizers.arguments import instance, optional
 from llm_optimizers.costs import Ledger, Summary, Usage
 from llm_optimizers.costs.call import status_of
+from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import CallRecord, Status
 from llm_optimizers.costs.unanswered import is_unanswered
@@ -88,8 +90,8 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
         self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
     ) -> None:
         super().__init__()
-        self._ledger = ledger if ledger is not None else Ledger()
-        self._counter = counter if counter is not None else TokenCounter()
+        self._ledger = checked_ledger(ledger) or Ledger()
+        self._counter = optional(instance, "counter", counter, TokenCounter) or TokenCounter()
         self._complete()
 
     def _complete(self) -> None:

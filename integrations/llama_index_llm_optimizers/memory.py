@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from copy import deepcopy
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory.memory import BaseMemoryBlock
 from pydantic import Field, PrivateAttr
 
 from llama_index_llm_optimizers.messages import core_message
+from llm_optimizers.arguments import field, text
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.prompts import History, TokenCounter
 from llm_optimizers.prompts.history import safe_cuts
@@ -37,7 +38,9 @@ class HistoryBlock(BaseMemoryBlock[str]):
     description: str | None = "What was said earlier in this conversation."
     priority: int = 1
     history: History = Field(default_factory=History, exclude=True)
-    model: str = Field(default="gpt-4o", description="The model whose tokens are counted.")
+    model: Annotated[str, field(text)] = Field(
+        default="gpt-4o", description="The model whose tokens are counted."
+    )
     _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)
     _summaries: list[str] = PrivateAttr(default_factory=list)
     _waiting: list[Message] = PrivateAttr(default_factory=list)

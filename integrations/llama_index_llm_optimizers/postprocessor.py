@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -11,6 +11,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from pydantic import Field, PrivateAttr
 
 from llama_index_llm_optimizers.pickling import WholeComponent
+from llm_optimizers.arguments import field, function, instance, share, text, whole
 from llm_optimizers.embeddings import passage_embed
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
 from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage, ReportCut, log_cut
@@ -34,15 +35,19 @@ class PromptCompressor(WholeComponent, BaseNodePostprocessor):
     budget; by default it is logged.
     """
 
-    max_tokens: int = Field(ge=1, description="Tokens of all nodes together, as the LLM sees them.")
-    model: str = Field(default="gpt-4o", description="The model whose tokens are counted.")
-    embed_model: BaseEmbedding | None = Field(
+    max_tokens: Annotated[int, field(whole, least=1)] = Field(
+        description="Tokens of all nodes together, as the LLM sees them."
+    )
+    model: Annotated[str, field(text)] = Field(
+        default="gpt-4o", description="The model whose tokens are counted."
+    )
+    embed_model: Annotated[BaseEmbedding | None, field(instance, BaseEmbedding, none=True)] = Field(
         default=None, description="Compares meaning; the bundled static model by default."
     )
-    min_probability: float | None = Field(
-        default=MIN_PROBABILITY, ge=0, le=1, description="Of the answer in what is kept."
+    min_probability: Annotated[float | None, field(share, none=True)] = Field(
+        default=MIN_PROBABILITY, description="Of the answer in what is kept."
     )
-    report: ReportCut = Field(
+    report: Annotated[ReportCut, field(function)] = Field(
         default=log_cut, exclude=True, description="Gets what was kept, cut and dropped."
     )
     _counter: TokenCounter = PrivateAttr(default_factory=TokenCounter)

@@ -52,9 +52,9 @@ def spec_of(name: str, llm: LLM) -> ModelSpec:
     known = metadata.context_window != DEFAULT_CONTEXT_WINDOW
     return ModelSpec(
         name,
-        model=metadata.model_name,
+        model=metadata.model_name or None,
         provider=provider_of(class_name_of(llm)),
-        context_window=metadata.context_window if known else None,
+        context_window=metadata.context_window if known and metadata.context_window > 0 else None,
         capabilities=ALL_CAPABILITIES if tools else ALL_CAPABILITIES - {"tools"},
     )
 
@@ -79,9 +79,11 @@ def named_llms(models: Mapping[str, LLM] | Sequence[LLM], router: str) -> dict[s
         ConfigurationError: as `named`, or one cannot be wrapped.
     """
     llms = named(
-        models, lambda llm: metadata_of(checked_child(llm, router)).model_name, router=router
+        models,
+        lambda llm: metadata_of(checked_child(llm, router, "models")).model_name,
+        router=router,
     )
-    return {name: checked_child(llm, router) for name, llm in llms.items()}
+    return {name: checked_child(llm, router, "models") for name, llm in llms.items()}
 
 
 def routing_context() -> RoutingContext:

@@ -92,7 +92,9 @@ class PromptOptimizingLLM(DelegatingLLM):
         embed_model: BaseEmbedding | None = None,
         **data: Any,
     ) -> None:
-        data["optimizer"] = build_optimizer(context_tokens, optimizer, embed_model)
+        data["optimizer"] = build_optimizer(
+            context_tokens, optimizer, embed_model, argument="embed_model"
+        )
         super().__init__(llm=llm, **data)
 
     @classmethod

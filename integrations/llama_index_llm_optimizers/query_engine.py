@@ -26,7 +26,7 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from llama_index_llm_optimizers.cache import HybridCache
+from llama_index_llm_optimizers.cache import A_CACHE, HybridCache
 from llama_index_llm_optimizers.call import (
     as_async_generator,
     as_generator,
@@ -39,8 +39,8 @@ from llama_index_llm_optimizers.query_request import request_of_query
 from llama_index_llm_optimizers.refusals import options_of_context
 from llama_index_llm_optimizers.replies import CachedReply
 from llama_index_llm_optimizers.wrappers import class_name_of
+from llm_optimizers.arguments import instance, optional, refuse
 from llm_optimizers.caching import Hit
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import check_fields
 from llm_optimizers.types import ChatRequest
 from llm_optimizers.warming import WarmsUp
@@ -80,14 +80,14 @@ class CachedQueryEngine(WarmsUp, BaseQueryEngine):
 
     def __init__(self, query_engine: BaseQueryEngine, cache: HybridCache | None = None) -> None:
         if not isinstance(query_engine, RetrieverQueryEngine):
-            raise ConfigurationError(
-                f"a {type(query_engine).__name__} is not a RetrieverQueryEngine, so the documents "
-                "of an answer are not known: use CachedLLM for its LLM instead"
-            )
+            # Of another engine the documents of an answer are not known.
+            give = "a RetrieverQueryEngine, or put a CachedLLM around the LLM of the engine"
+            refuse("query_engine", query_engine, give)
         super().__init__(query_engine.callback_manager)
         self._engine = query_engine
         self._synthesizer = query_engine._response_synthesizer
-        self.cache = cache if cache is not None else HybridCache()
+        own = optional(instance, "cache", cache, HybridCache, give=A_CACHE)
+        self.cache = HybridCache() if own is None else own
         self._start_meter()
 
     def __reduce_ex__(self, protocol: Any) -> Any:

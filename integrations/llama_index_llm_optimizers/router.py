@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
@@ -26,6 +26,7 @@ from llama_index_llm_optimizers.profiles import (
     spec_of,
 )
 from llama_index_llm_optimizers.wrappers import underlying_models
+from llm_optimizers.arguments import field, function, instance, number, optional, refuse
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.effects import closing_async
@@ -69,9 +70,13 @@ class RoutedLLM(DelegatingLLM):
 
     models: dict[str, SerializeAsAny[LLM]]
     router: SkipValidation[Router] = Field(exclude=True)
-    deadline_s: float | None = None
-    context: Callable[[], RoutingContext] | None = Field(default=None, exclude=True)
-    traffic: SkipValidation[SampleStore] | None = Field(default=None, exclude=True)
+    deadline_s: Annotated[float | None, field(number, above=0, none=True)] = None
+    context: Annotated[Callable[[], RoutingContext] | None, field(function, none=True)] = Field(
+        default=None, exclude=True
+    )
+    traffic: Annotated[
+        SkipValidation[SampleStore] | None, field(instance, SampleStore, none=True)
+    ] = Field(default=None, exclude=True)
     _child_specs: dict[str, ModelSpec] = PrivateAttr(default_factory=dict)
 
     def __init__(
@@ -86,6 +91,10 @@ class RoutedLLM(DelegatingLLM):
         **data: Any,
     ) -> None:
         llms = named_llms(models, type(self).__name__)
+        optional(instance, "router", router, Router)
+        if router is not None and any(each is not None for each in (policy, safe, tiers, ledger)):
+            give = "either a Router, or `policy`, `safe`, `tiers` and `ledger`"
+            refuse("router", router, give)
         if router is None:
             specs = [spec_of(name, llm) for name, llm in llms.items()]
             router = Router(specs, policy=policy, safe=safe, tiers=tiers, ledger=ledger)

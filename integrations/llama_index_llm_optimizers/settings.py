@@ -16,6 +16,7 @@ from llama_index_llm_optimizers.cached import CachedLLM
 from llama_index_llm_optimizers.embeddings import with_embeddings_cache
 from llama_index_llm_optimizers.handler import CostEventHandler
 from llama_index_llm_optimizers.prompts import PromptOptimizingLLM
+from llm_optimizers.arguments import instance, optional
 from llm_optimizers.costs import Ledger
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.prompts import RequestOptimizer
@@ -63,6 +64,9 @@ def optimized_settings(
     Yields:
         The handler that records the calls, with `ledger` and `summary()`.
     """
+    optional(instance, "llm", llm, LLM)
+    optional(instance, "embed_model", embed_model, BaseEmbedding)
+    optional(instance, "embeddings_store", embeddings_store, BaseKVStore)
     inner = llm if llm is not None else Settings.llm
     model = embed_model if embed_model is not None else Settings._embed_model
     stored = None if model is None else with_embeddings_cache(model, embeddings_store)

@@ -25,6 +25,13 @@ __all__ = [
     "underlying_models",
 ]
 
+_OF_LANGCHAIN = {
+    "BatchedLLM": "BatchingChatModel",
+    "CachedLLM": "CachedChatModel",
+    "PromptOptimizingLLM": "OptimizedChatModel",
+    "RoutedLLM": "ChatModelRouter",
+}
+"""The wrapper of a chat model that does the same."""
 _UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -73,8 +80,8 @@ def class_name_of(llm: LLM) -> str:
     return inner.class_name()
 
 
-def checked_child(given: object, wrapper: str) -> LLM:
-    """Return what a wrapper is given to wrap, if it can.
+def checked_child(given: object, wrapper: str, name: str = "llm") -> LLM:
+    """Return what a wrapper is given to wrap, if it can. `name` is the argument's.
 
     Raises:
         ConfigurationError: it is no LLM, or one whose answers are objects; the message says what
@@ -82,7 +89,9 @@ def checked_child(given: object, wrapper: str) -> LLM:
     """
     if isinstance(given, LLM) and not isinstance(given, StructuredLLM):
         return given
-    raise ConfigurationError(f"{wrapper} wraps an LLM of LlamaIndex, {_refusal(given, wrapper)}")
+    raise ConfigurationError(
+        f"`{name}`: {wrapper} wraps an LLM of LlamaIndex, {_refusal(given, wrapper)}"
+    )
 
 
 def check_settings(wrapper: type[LLM], names: Iterable[str]) -> None:
@@ -121,8 +130,9 @@ def _refusal(given: object, wrapper: str) -> str:
     if isinstance(given, BaseEmbedding):
         return f"not an embedding model ({name}): use with_embeddings_cache for its vectors"
     if any(each.__module__.startswith("langchain") for each in type(given).__mro__):
+        fitting = _OF_LANGCHAIN.get(wrapper, "a wrapper")
         return (
-            f"not a LangChain model ({name}): use the wrappers of langchain_llm_optimizers, or "
+            f"not a LangChain model ({name}): use {fitting} of langchain_llm_optimizers, or "
             "put it into a LangChainLLM (package llama-index-llms-langchain) first"
         )
     if isinstance(given, str):

@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from llm_optimizers.arguments import function, mapping, optional, string, text, whole
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
 from llm_optimizers.errors import ConfigurationError, ItemError, UnpricedError
 from llm_optimizers.forks import ProcessLock
@@ -76,8 +77,14 @@ class AskRows:
     prices: Mapping[str, ModelPrice] | None = None
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1:
-            raise ConfigurationError(f"concurrency is {self.concurrency}; give at least 1")
+        text("model", self.model)
+        optional(function, "client", self.client)
+        text("column", self.column)
+        optional(string, "system", self.system)
+        optional(mapping, "params", self.params)
+        self.concurrency = whole("concurrency", self.concurrency, least=1)
+        optional(text, "provider", self.provider)
+        optional(mapping, "prices", self.prices, ModelPrice)
         self._identity = uuid.uuid4().hex
         self._prices = PriceBook(self.prices)
         self._client: OpenAI | None = None

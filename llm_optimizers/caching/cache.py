@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from llm_optimizers.arguments import (
+    flag,
+    function,
+    number,
+    optional,
+    whole,
+    with_methods,
+)
 from llm_optimizers.caching import drivers
 from llm_optimizers.caching.answers import CacheResult, Codec, Hit, JSONCodec, with_cacheability
 from llm_optimizers.caching.executor import Executor
@@ -27,7 +36,13 @@ from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import PickledAsArguments, check_function
-from llm_optimizers.tenancy import Namespace, current_tenant, tenant_labels, tenant_name
+from llm_optimizers.tenancy import (
+    Namespace,
+    checked_namespace,
+    current_tenant,
+    tenant_labels,
+    tenant_name,
+)
 from llm_optimizers.types import ChatRequest, Clock, Message
 from llm_optimizers.warming import WarmsUp
 
@@ -83,10 +98,17 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
         wait_timeout: float = 60.0,
         clock: Clock = time.time,
     ) -> None:
-        _check(max_entries=max_entries, wait_timeout=wait_timeout)
+        max_entries = whole("max_entries", max_entries, least=1)
+        if wait_timeout != math.inf:  # to wait as long as it takes
+            wait_timeout = number("wait_timeout", wait_timeout, least=0)
         ttl_s = in_seconds(ttl, "ttl")
-        if namespace is not None and not callable(namespace):
-            namespace = tenant_name(namespace, "namespace is")
+        function("clock", clock)
+        optional(number, "threshold", threshold, above=0, most=1)
+        flag("semantic", semantic)
+        if codec is not None:
+            give = "a codec with `encode` and `decode`"
+            with_methods("codec", codec, "encode", "decode", give=give)
+        namespace = checked_namespace("namespace", namespace)
         self._path = database_path(path)
         self._memo = EntryMemo()
         self._store = (
@@ -312,11 +334,13 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
 
         Raises:
             StoreError: the file cannot be written; entries not removed yet remain.
+            ConfigurationError: the tenant's name is empty or no text; nothing was removed.
         """
         if tenant is None:
             self._store.clear()
         else:
-            for label in tenant_labels(tenant, self._namespace):
+            name = tenant_name(tenant, "tenant")
+            for label in tenant_labels(name, self._namespace):
                 self._store.clear(label)
         self._memo.clear()
         if self._index is not None:
@@ -336,10 +360,3 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
     def close(self) -> None:
         """Write pending hit counts and close the file; a later call reopens it."""
         self._store.close()
-
-
-def _check(*, max_entries: int, wait_timeout: float) -> None:
-    if max_entries < 1:
-        raise ConfigurationError(f"max_entries is {max_entries}; give at least 1")
-    if not wait_timeout >= 0:
-        raise ConfigurationError(f"wait_timeout is {wait_timeout}; give seconds, 0 or more")

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from llm_optimizers.arguments import fields, function, optional
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.caching.refusals import (
     GivenAnswer,
@@ -23,6 +24,7 @@ __all__ = ["CallOptions", "in_context", "one_batch"]
 R = TypeVar("R")
 
 _LARGEST_BATCH = 4096
+_KINDS = {"fresh": bool, "batches": tuple}
 _batch: ContextVar[set[str] | None] = ContextVar("llm_optimizers_batch", default=None)
 
 
@@ -41,6 +43,11 @@ class CallOptions(Generic[R]):
     accepts: Callable[[R], bool] | None = None
     on_given: Callable[[GivenAnswer], None] | None = None
     batches: tuple[set[str], ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        fields(self, _KINDS)
+        optional(function, "accepts", self.accepts)  # a coroutine would count as accepted
+        optional(function, "on_given", self.on_given)
 
     def fresh_for(self, key: CacheKey, refused: RefusedAnswers) -> bool:
         """Whether the model must be asked, and neither the store nor a call in flight.

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from llm_optimizers.arguments import function, instance, optional, string, text, with_methods
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs import ledger_rows
@@ -72,9 +73,9 @@ class Ledger(WarmsUp, PickledAsArguments):
         prices: PriceBook | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self.prices = PriceBook() if prices is None else prices
+        self.prices = PriceBook() if prices is None else instance("prices", prices, PriceBook)
         self._dropped = 0
-        self._clock = clock
+        self._clock = function("clock", clock)
         self._warned = False
         self._count_lock = ProcessLock()
         self._locked = False
@@ -137,8 +138,9 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             ConfigurationError: the payload is not JSON. A failing file does not raise.
         """
+        own = optional(string, "id", id)
         now = datetime.fromtimestamp(self._clock(), UTC)
-        note = LedgerNote(id=id or uuid.uuid4().hex, time=now, kind=kind, payload=payload)
+        note = LedgerNote(id=own or uuid.uuid4().hex, time=now, kind=kind, payload=payload)
         try:
             row = ledger_rows.note_row(note)
         except (TypeError, ValueError) as error:
@@ -156,8 +158,8 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else ledger_rows.micros(since)
-        last = _ALWAYS if until is None else ledger_rows.micros(until)
+        first = -_ALWAYS if since is None else ledger_rows.micros(since, "since")
+        last = _ALWAYS if until is None else ledger_rows.micros(until, "until")
         return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
 
     def notes(self, kind: str, since: datetime | None = None) -> Iterator[LedgerNote]:
@@ -166,8 +168,10 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else ledger_rows.micros(since)
-        return self._read(ledger_rows.SELECT_NOTES, (kind, first), ledger_rows.read_note)
+        first = -_ALWAYS if since is None else ledger_rows.micros(since, "since")
+        return self._read(
+            ledger_rows.SELECT_NOTES, (text("kind", kind), first), ledger_rows.read_note
+        )
 
     def summary(
         self,
@@ -311,3 +315,14 @@ class Ledger(WarmsUp, PickledAsArguments):
             type(error).__name__,
             error,
         )
+
+
+def checked_ledger(ledger: Ledger | None) -> Ledger | None:
+    """Return a component's `ledger`; a path is not taken for one.
+
+    Raises:
+        ConfigurationError: it is no ledger; the message says how to make one.
+    """
+    if ledger is not None:
+        with_methods("ledger", ledger, "note", give="a Ledger('costs.sqlite')")
+    return ledger

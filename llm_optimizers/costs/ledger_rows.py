@@ -13,6 +13,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
+from llm_optimizers.arguments import instance
 from llm_optimizers.connections.sqlite import Schema
 from llm_optimizers.costs.records import CallRecord, LedgerNote, Saving
 from llm_optimizers.costs.usage import Usage
@@ -94,8 +95,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def micros(time: datetime) -> int:
-    """Return whole microseconds since 1970; a time without a zone is taken as UTC."""
+def micros(time: datetime, name: str = "time") -> int:
+    """Return whole microseconds since 1970; a time without a zone is taken as UTC.
+
+    Raises:
+        ConfigurationError: it is no datetime. `name` is the argument's.
+    """
+    instance(name, time, datetime, give="a datetime, such as datetime.now(UTC)")
     aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
     return (aware - _EPOCH) // _MICROSECOND
 

@@ -13,8 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
+from llm_optimizers.arguments import (
+    Kinds,
+    amount,
+    fields,
+    flag,
+    instance,
+    mapping,
+    moment,
+    one_of,
+    optional,
+    string,
+)
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
@@ -24,6 +37,12 @@ from llm_optimizers.errors import UnpricedError
 __all__ = ["NOTHING_REMOVED", "RemovedTokens", "charged_to", "price_call"]
 
 _NO_OVERHEAD: Mapping[str, Decimal] = {}
+_KINDS: Mapping[str, Kinds] = {
+    "model": str,
+    "provider": (str, NoneType),
+    "tier": str,
+    "usage": Usage,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +81,9 @@ class _Variant:
     tier: ServiceTier
     usage: Usage
 
+    def __post_init__(self) -> None:
+        fields(self, _KINDS)
+
     def cost(self, prices: PriceBook, at: datetime) -> Decimal:
         return prices.cost(self.usage, self.model, provider=self.provider, at=at, tier=self.tier)
 
@@ -96,7 +118,24 @@ def price_call(
     answer, and the recorded usage is zero. `overhead` maps a strategy to the dollars it spent.
     A failed call saves nothing: its baseline cost is its cost. Where a price is missing, the
     figure is None and there are no savings. `estimated` marks all savings as estimated.
+
+    Raises:
+        ConfigurationError: an argument is of another kind.
     """
+    instance("prices", prices, PriceBook)
+    for name, dollars in mapping("overhead", overhead).items():
+        amount(f"overhead[{name!r}]", dollars)
+    for name, given in (
+        ("baseline_model", baseline_model),
+        ("baseline_provider", baseline_provider),
+        ("hit_strategy", hit_strategy),
+    ):
+        optional(string, name, given)
+    optional(instance, "baseline_usage", baseline_usage, Usage)
+    moment("time", time)
+    one_of("basis", basis, get_args(Basis))
+    flag("estimated", estimated)
+    one_of("baseline_tier", baseline_tier, get_args(ServiceTier))
     used = _Variant(model=model, provider=provider, tier=tier, usage=usage)
     base = _baseline(used, baseline_model, baseline_provider, baseline_usage, baseline_tier)
     if hit_strategy is not None:
@@ -120,10 +159,10 @@ def price_call(
         tier=tier,
         hit_strategy=hit_strategy,
         savings=tuple(
-            Saving(strategy=each, amount=amount, basis="estimated" if estimated else basis)
-            for each, amount in (steps or {}).items()
+            Saving(strategy=each, amount=dollars, basis="estimated" if estimated else basis)
+            for each, dollars in (steps or {}).items()
         ),
-        tags=dict(tags or {}),
+        tags={} if tags is None else tags,
         latency_s=latency_s,
         status=status,
         estimated=estimated,

@@ -5,21 +5,47 @@ Records have no field for a prompt or an answer, so that none can leak from a le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal, Protocol, TypeAlias
+from numbers import Real
+from types import NoneType
+from typing import Literal, Protocol, TypeAlias, get_args
 
+from llm_optimizers import arguments
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["JSON", "Basis", "CallRecord", "LedgerNote", "RecordSource", "Saving", "Status"]
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Basis: TypeAlias = Literal["measured", "estimated"]
 Status: TypeAlias = Literal["ok", "error", "abandoned"]
+
+_TEXT = (str, NoneType)
+_AMOUNT = (Decimal, NoneType)
+_KINDS: Mapping[str, arguments.Kinds] = {
+    "id": str,
+    "model": str,
+    "usage": Usage,
+    "cost": _AMOUNT,
+    "baseline_model": str,
+    "baseline_cost": _AMOUNT,
+    "provider": _TEXT,
+    "baseline_usage": (Usage, NoneType),
+    "tier": str,
+    "status": str,
+    "hit_strategy": _TEXT,
+    "savings": tuple,
+    "tags": (dict, Mapping),
+    "latency_s": (float, Real, NoneType),
+    "estimated": bool,
+    "error": _TEXT,
+}
+_TIERS = frozenset(get_args(ServiceTier))
+_STATUSES = frozenset(get_args(Status))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +59,11 @@ class Saving:
     amount: Decimal
     basis: Basis = "measured"
 
+    def __post_init__(self) -> None:
+        arguments.string("strategy", self.strategy)
+        object.__setattr__(self, "amount", arguments.amount("amount", self.amount))
+        arguments.one_of("basis", self.basis, get_args(Basis))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
@@ -43,10 +74,11 @@ class CallRecord:
     `cost` is everything billed for the call, in dollars; None if no price is known.
     `baseline_cost` is None if it is unknown. A cache hit has zero usage, and `hit_strategy` names
     the cache that served it. `baseline_usage` is the usage that the baseline was priced for; None
-    if it equals `usage`. `error` is the name of an exception class, never its text.
+    if it equals `usage`. `error` is the name of an exception class, never its text. A latency that
+    cannot be (the clock was set back) is kept as unknown, so that the call is not lost.
 
     Raises:
-        ConfigurationError: `time` has no time zone.
+        ConfigurationError: `time` has no time zone, or a value is of another kind.
     """
 
     id: str
@@ -68,12 +100,20 @@ class CallRecord:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        if self.time.tzinfo is None:
-            raise ConfigurationError(
-                "a record's time must have a time zone (be aware), such as datetime.now(UTC)"
-            )
-        if self.time.tzinfo is not UTC:
+        arguments.fields(self, _KINDS)
+        if not {str}.issuperset(map(type, (*self.tags, *self.tags.values()))):
+            arguments.mapping("tags", self.tags, str)
+        if self.savings:
+            arguments.sequence("savings", self.savings, Saving)
+        if arguments.moment("time", self.time).tzinfo is not UTC:
             object.__setattr__(self, "time", self.time.astimezone(UTC))
+        if self.tier not in _TIERS:
+            arguments.one_of("tier", self.tier, get_args(ServiceTier))
+        if self.status not in _STATUSES:
+            arguments.one_of("status", self.status, get_args(Status))
+        if self.latency_s is not None:
+            possible = 0 <= self.latency_s < math.inf
+            object.__setattr__(self, "latency_s", float(self.latency_s) if possible else None)
 
     @property
     def hit(self) -> bool:
@@ -99,6 +139,12 @@ class LedgerNote:
     time: datetime
     kind: str
     payload: Mapping[str, JSON]
+
+    def __post_init__(self) -> None:
+        arguments.text("id", self.id)
+        arguments.moment("time", self.time)
+        arguments.text("kind", self.kind)
+        arguments.mapping("payload", self.payload)
 
 
 class RecordSource(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Context, Decimal
 
+from llm_optimizers.arguments import instance, optional, text, values
 from llm_optimizers.costs.prices.names import parse_model
 from llm_optimizers.costs.records import CallRecord
 from llm_optimizers.costs.summary import Breakdown, StrategySaving, Summary
@@ -76,12 +77,13 @@ class Tally:
 
 def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None) -> Summary:
     """Summarise records. Calls of `premium_model` are found with or without a provider prefix."""
+    optional(text, "premium_model", premium_model)
     total, premium = Tally(), 0
     wanted = None if premium_model is None else parse_model(premium_model).name
     models: dict[str, Tally] = {}
     tags: dict[str, dict[str, Tally]] = {}
-    for record in records:
-        total.add(record)
+    for record in values("records", records, "CallRecords"):
+        total.add(instance("records", record, CallRecord))
         models.setdefault(record.model, Tally()).add(record)
         for tag, value in record.tags.items():
             tags.setdefault(tag, {}).setdefault(value, Tally()).add(record)

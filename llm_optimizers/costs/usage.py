@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from llm_optimizers.arguments import whole
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["Usage"]
@@ -38,7 +39,9 @@ class Usage:
 
     def __post_init__(self) -> None:
         for name in _FIELDS:
-            _check_count(name, getattr(self, name))
+            count = getattr(self, name)
+            if type(count) is not int or count < 0:  # a numpy count becomes an int
+                object.__setattr__(self, name, whole(name, count, least=0))
 
     @property
     def total_tokens(self) -> int:
@@ -263,6 +266,6 @@ def _first(raw: Mapping[str, Any], *keys: str) -> int:
 
 
 def _check_count(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ConfigurationError(f"usage {name} must be an int of 0 or more, not {value!r}")
-    return value
+    if type(value) is int and value >= 0:
+        return value
+    return whole(name, value, least=0)

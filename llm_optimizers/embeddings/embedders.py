@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from llm_optimizers.arguments import flag, optional, refuse, text, whole, with_methods
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.effects import awaits
 from llm_optimizers.embeddings.static import StaticEmbedder
@@ -24,10 +25,22 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read, fingerprint, name_of, settings_of
 from llm_optimizers.pickling import PickledAsArguments
 
-__all__ = ["CachedEmbedder", "FrameworkEmbedder", "as_embedder", "passage_embed"]
+__all__ = [
+    "CachedEmbedder",
+    "FrameworkEmbedder",
+    "as_embedder",
+    "check_embeddings",
+    "passage_embed",
+]
 
 # Most embedding models read 512 tokens, some 256: about a thousand characters of English.
 _FRAMEWORK_WINDOW = 1_000
+
+_ONE = ("embed_query", "get_text_embedding")
+_GIVE = (
+    "an object with embed_query and embed_documents (LangChain) or get_text_embedding "
+    "(LlamaIndex), or None for the bundled model"
+)
 
 _Row: TypeAlias = npt.NDArray[np.float32]
 _MAX_BYTES = 2**26
@@ -53,7 +66,7 @@ class FrameworkEmbedder(PickledAsArguments):
         passages: True if the texts are passages instead of questions.
 
     Raises:
-        ConfigurationError: the object has none of these methods.
+        ConfigurationError: the object has none of these methods, or another argument is wrong.
     """
 
     def __init__(
@@ -64,18 +77,16 @@ class FrameworkEmbedder(PickledAsArguments):
         window: int = _FRAMEWORK_WINDOW,
         passages: bool = False,
     ) -> None:
-        one = _method(embeddings, "embed_query", "get_text_embedding")
-        if one is None:
-            raise ConfigurationError(
-                f"{type(embeddings).__name__} cannot embed: give an object with embed_query and "
-                "embed_documents (LangChain) or get_text_embedding (LlamaIndex), or None for the "
-                "bundled model"
-            )
+        optional(text, "name", name)
+        flag("passages", passages)
+        one = _method(embeddings, *_ONE)
+        if one is None or isinstance(embeddings, type):
+            refuse("embeddings", embeddings, _GIVE)
         self._one = one
         self._aone = _async_method(embeddings)
         self._many = _method(embeddings, "embed_documents", "get_text_embedding_batch")
         self._passages = passages
-        self._window = window
+        self._window = whole("window", window, least=1)
         self.id = name if name is not None else _name_of(embeddings)
         self.dimension: int | None = None
 
@@ -120,11 +131,14 @@ class CachedEmbedder(PickledAsArguments):
     """
 
     def __init__(self, embedder: Embedder, max_entries: int = 4_096) -> None:
-        if max_entries < 1:
-            raise ConfigurationError(f"max_entries is {max_entries}; give at least 1")
-        self._embedder = embedder
+        give = "an Embedder, such as StaticEmbedder() or FrameworkEmbedder(embeddings)"
+        self._embedder: Embedder = with_methods(
+            "embedder", embedder, "embed", "aembed", "covers", give=give
+        )
         self._cached: LRUCache[bytes, _Row] = LRUCache(
-            max_entries, max_bytes=_MAX_BYTES, size=lambda _, row: row.nbytes + _OVERHEAD
+            whole("max_entries", max_entries, least=1),
+            max_bytes=_MAX_BYTES,
+            size=lambda _, row: row.nbytes + _OVERHEAD,
         )
 
     @property
@@ -171,8 +185,8 @@ class CachedEmbedder(PickledAsArguments):
     ) -> Vectors:
         """Cache the new rows (those of `missing`) and return one row for each text."""
         rows = {text: row.copy() for text, row in zip(missing, new, strict=True)}
-        for text, row in rows.items():
-            self._cached.put(_digest(text), row)
+        for each, row in rows.items():
+            self._cached.put(_digest(each), row)
         rows.update(cached)
         if not texts:
             return np.zeros((0, self.dimension or 0), np.float32)
@@ -187,7 +201,7 @@ def as_embedder(embeddings: object | None) -> Embedder:
     """
     if embeddings is None:
         return StaticEmbedder()
-    if isinstance(embeddings, Embedder):
+    if isinstance(embeddings, Embedder) and not isinstance(embeddings, type):
         return embeddings
     return CachedEmbedder(FrameworkEmbedder(embeddings))
 
@@ -202,13 +216,27 @@ def passage_embed(embeddings: object | None) -> Embed:
     """
     if embeddings is None:
         return StaticEmbedder().word_vectors
-    if isinstance(embeddings, Embedder):
+    if isinstance(embeddings, Embedder) and not isinstance(embeddings, type):
         return embeddings.embed
     return CachedEmbedder(FrameworkEmbedder(embeddings, passages=True)).embed
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _digest(passage: str) -> bytes:
+    return hashlib.blake2b(passage.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def check_embeddings(argument: str, embeddings: object | None) -> None:
+    """Check an object that a component was given to embed with. `argument` is its name.
+
+    Raises:
+        ConfigurationError: the object cannot embed texts in a supported way.
+    """
+    if embeddings is None:
+        return
+    if isinstance(embeddings, type) or not (
+        isinstance(embeddings, Embedder) or _method(embeddings, *_ONE)
+    ):
+        refuse(argument, embeddings, _GIVE)
 
 
 def _method(owner: object, *names: str) -> Callable[..., Any] | None:

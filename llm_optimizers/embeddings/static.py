@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.arguments import instance
 from llm_optimizers.connections.forks import Unforked
 from llm_optimizers.embeddings.vectors import Vectors, normalise_rows, unit_rows
 from llm_optimizers.errors import ConfigurationError
@@ -45,12 +46,13 @@ class StaticEmbedder(PickledAsArguments):
         ConfigurationError: one of the model's files is missing.
     """
 
-    def __init__(self, path: Path = STATIC_MODEL) -> None:
+    def __init__(self, path: str | Path = STATIC_MODEL) -> None:
+        path = Path(instance("path", path, (str, Path), give="the path of a folder"))
         missing = [name for name in _STATIC_FILES if not (path / name).is_file()]
         if missing:
             raise ConfigurationError(
-                f"{path} has no {' and no '.join(missing)}: reinstall llm-optimizers, or build the "
-                "model with scripts/distill_embedder.py"
+                f"`path` is {str(path)!r}, which has no {' and no '.join(missing)}: reinstall "
+                "llm-optimizers, or build the model with scripts/distill_embedder.py"
             )
         self._path = path
 

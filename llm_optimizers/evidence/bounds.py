@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, variance
 from typing import TYPE_CHECKING
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import number, numbers, refuse, whole
+from llm_optimizers.arguments import values as iterated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,8 @@ def rate_upper_bound(seen: int, trials: int, *, confidence: float) -> float:
     Exact for independent trials (Clopper and Pearson 1934): at this rate, `seen` events or fewer
     have probability 1 - confidence.
     """
+    whole("trials", trials, least=whole("seen", seen, least=0))
+    _confidence(confidence)
     if seen >= trials:
         return 1.0
     low, high = seen / trials, 1.0
@@ -92,9 +95,26 @@ def samples_needed(tolerance: float, *, confidence: float) -> int:
     Raises:
         ConfigurationError: `tolerance` is not between 0 and 1, so no number is enough.
     """
-    if not 0 < tolerance < 1:
-        raise ConfigurationError(f"the tolerance is {tolerance}; give a share between 0 and 1")
+    number("tolerance", tolerance, above=0, below=1)
+    _confidence(confidence)
     return math.ceil(math.log(1 - confidence) / math.log(1 - tolerance))
+
+
+def _confidence(value: float) -> None:
+    number("confidence", value, above=0, below=1)
+
+
+def _array(name: str, value: object, *, least: int) -> NDArray[np.float64]:
+    """Check one number for each request; finite, shape (n,)."""
+    import numpy as np  # most of the package works without it
+
+    try:
+        found = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.ndim == 1 and len(found) >= least and np.isfinite(found).all():
+        return found
+    return refuse(name, value, f"an array of {least} or more finite numbers")
 
 
 def _at_most(successes: int, trials: int, share: float) -> float:
@@ -113,6 +133,8 @@ def _at_most(successes: int, trials: int, share: float) -> float:
 
 def mean_interval(values: NDArray[np.float64], *, confidence: float) -> Interval:
     """Return a mean with two-sided normal bounds; needs some tens of values, shape (n,)."""
+    values = _array("values", values, least=2)
+    _confidence(confidence)
     mean = float(values.mean())
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     spread = z * float(values.std(ddof=1)) / math.sqrt(len(values))
@@ -125,6 +147,9 @@ def mean_loss_interval(losses: NDArray[np.float64], *, worst: float, confidence:
     Without it, a sample that contains no rare loss has no variance and its bounds are too
     narrow. Agresti and Coull (1998) add successes and failures to a sample for the same reason.
     """
+    losses = _array("losses", losses, least=1)
+    number("worst", worst)
+    _confidence(confidence)
     seen = losses.copy()
     seen.resize(len(losses) + 1, refcheck=False)
     seen[-1] = worst
@@ -136,6 +161,8 @@ def mean_loss_interval(losses: NDArray[np.float64], *, worst: float, confidence:
 
 def mean_difference(a: Sequence[float], b: Sequence[float], *, confidence: float) -> Interval:
     """Return mean(a) - mean(b) with two-sided normal bounds and unpooled variances."""
+    a, b = numbers("a", a, least=2), numbers("b", b, least=2)
+    _confidence(confidence)
     value = fmean(a) - fmean(b)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     spread = z * math.sqrt(variance(a) / len(a) + variance(b) / len(b))
@@ -151,6 +178,9 @@ def confidence_sequence_half_width(
     (asymptotic confidence sequence, arXiv:2103.06476, theorem 2.2). It is tightest at about
     `expected` values.
     """
+    values = numbers("values", values, least=2)
+    number("alpha", alpha, above=0, below=1)
+    whole("expected", expected, least=1)
     doubled = -2.0 * math.log(alpha)
     rho2 = (doubled + math.log(doubled + 1.0)) / expected
     size = len(values)
@@ -163,7 +193,10 @@ def confidence_sequence_half_width(
 
 def bootstrap_interval(value: float, resampled: Iterable[float], *, confidence: float) -> Interval:
     """Return an estimate with the two-sided percentile bounds of its resamples (Efron 1979)."""
-    ordered = sorted(float(v) for v in resampled)
+    number("value", value)
+    _confidence(confidence)
+    listed = tuple(iterated("resampled", resampled, "numbers"))
+    ordered = sorted(numbers("resampled", listed, least=1))
     tail = (50.0 * (1.0 - confidence)) / 100.0
     upper = (100.0 - 50.0 * (1.0 - confidence)) / 100.0
     return Interval(value=value, low=quantile(ordered, tail), high=quantile(ordered, upper))
@@ -198,6 +231,12 @@ def safe_threshold(
     the error probability holds for all tries together (fixed-sequence testing; Learn then Test,
     arXiv:2110.01052). Each is bounded by `mean_loss_interval`.
     """
+    scores, losses = _array("scores", scores, least=1), _array("losses", losses, least=1)
+    if len(scores) != len(losses):
+        refuse("losses", losses, f"{len(scores)} of them, one for each of `scores`")
+    number("tolerance", tolerance, least=0)
+    _confidence(confidence)
+    whole("steps", steps, least=1)
     order = scores.argsort(kind="stable")
     ordered, size, count = scores[order], len(scores), 0
     worst = max(float(losses.max()), 0.0)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
+from llm_optimizers.arguments import function, number
 from llm_optimizers.evidence.numbers import NUMBER, exact, numbers, value_of
 from llm_optimizers.text import terms
 
@@ -71,6 +72,7 @@ def same_numbers(a: str, b: str, *, tolerance: float = 0.0) -> bool:
 
     `tolerance` is relative to the larger of two numbers. Bind it with `functools.partial`.
     """
+    number("tolerance", tolerance, least=0)
     in_a, in_b = numbers(a), numbers(b)
     if not in_a and not in_b:
         return same_text(a, b)
@@ -123,6 +125,7 @@ def same_answer(a: str, b: str) -> bool:
 
 def same_by(extract: Callable[[str], object]) -> Comparison:
     """Return a `Comparison` of what `extract` returns for each answer."""
+    function("extract", extract)
 
     def same(a: str, b: str, /) -> bool:
         return bool(extract(a) == extract(b))

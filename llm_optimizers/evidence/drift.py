@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import number, numbers, refuse, values, whole
 from llm_optimizers.evidence.bounds import quantile
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
@@ -23,8 +23,8 @@ BINS = 10
 
 def quantile_edges(scores: Iterable[float]) -> tuple[float, ...]:
     """Return the nine inner deciles of one or more scores; each bin holds a tenth of them."""
-    ordered = sorted(float(score) for score in scores)
-    return tuple(quantile(ordered, 1 / BINS * number) for number in range(1, BINS))
+    ordered = sorted(numbers("scores", tuple(values("scores", scores, "numbers")), least=1))
+    return tuple(quantile(ordered, 1 / BINS * place) for place in range(1, BINS))
 
 
 class DriftAlarm(PickledAsArguments):
@@ -34,15 +34,15 @@ class DriftAlarm(PickledAsArguments):
     Safe to share between threads.
 
     Raises:
-        ConfigurationError: `window` is below 1.
+        ConfigurationError: an argument is out of range.
     """
 
     def __init__(self, edges: Sequence[float], *, window: int = 500, limit: float = 0.25) -> None:
-        if window < 1:
-            raise ConfigurationError(f"`window` is {window}; give the number of scores to compare")
-        self._edges = tuple(edges)
-        self._window = window
-        self._limit = limit
+        self._edges = numbers("edges", edges, least=1)
+        if list(self._edges) != sorted(self._edges):
+            refuse("edges", edges, "numbers in rising order, as quantile_edges returns them")
+        self._window = whole("window", window, least=1)
+        self._limit = number("limit", limit, least=0)
         self._seen = 0
         self._counts = [0.0] * (len(self._edges) + 1)
         self._lock = ProcessLock()

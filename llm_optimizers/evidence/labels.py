@@ -8,12 +8,12 @@ The file has one JSON object per line: {"prompt": "…", "scores": {"small": 0, 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from llm_optimizers.arguments import fields, instance, keep, scores, sequence, text, values
 from llm_optimizers.connections.paths import file_path, opened_to_read, private_append
 from llm_optimizers.errors import ConfigurationError
 
@@ -41,6 +41,10 @@ class Label:
     prompt: str
     scores: Mapping[str, float] = field(default_factory=dict)
     task: str = ""
+
+    def __post_init__(self) -> None:
+        fields(self, {"prompt": str, "task": str})
+        keep(self, "scores", scores("scores", self.scores))
 
     def gain(self, *, strong: str, weak: str) -> float:
         """Return the strong model's score minus the weak model's."""
@@ -72,14 +76,14 @@ def read_json_lines(
             lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path} is not UTF-8 text") from error
-    for number, line in enumerate(lines, start=1):
+    for place, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             found.append(read(json.loads(line)))
         except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise ConfigurationError(
-                f"{path}, line {number} is not a valid {kind} ({error}); write {example}"
+                f"{path}, line {place} is not a valid {kind} ({error}); write {example}"
             ) from error
     return found
 
@@ -93,8 +97,10 @@ def write_labels(path: str | os.PathLike[str], labels: Iterable[Label]) -> None:
     Raises:
         StoreError: the file cannot be written; it holds the labels before.
     """
+    values("labels", labels, "Labels")
     with private_append(file_path("path", path)) as file:
         for label in labels:
+            instance("labels", label, Label)
             row: dict[str, Any] = {"prompt": label.prompt, "scores": dict(label.scores)}
             if label.task:
                 row["task"] = label.task
@@ -107,7 +113,7 @@ def merged(labels: Sequence[Label]) -> list[Label]:
     Otherwise repeats could end up in both the training and the held-out part.
     """
     groups: dict[tuple[str, str], list[Label]] = {}
-    for label in labels:
+    for label in sequence("labels", labels, Label):
         groups.setdefault((" ".join(label.prompt.split()), label.task), []).append(label)
     return [
         Label(prompt=group[0].prompt, scores=_mean_scores(group), task=group[0].task)
@@ -117,6 +123,9 @@ def merged(labels: Sequence[Label]) -> list[Label]:
 
 def label_problems(labels: Sequence[Label], *, strong: str, weak: str) -> list[str]:
     """Return why these labels are not good enough to learn from; empty if they are."""
+    text("strong", strong)
+    text("weak", weak)
+    sequence("labels", labels, Label)
     found: list[str] = []
     incomplete = sum(strong not in label.scores or weak not in label.scores for label in labels)
     if incomplete:
@@ -135,9 +144,7 @@ def label_problems(labels: Sequence[Label], *, strong: str, weak: str) -> list[s
             f"{MIN_LABELS - len(distinct)} more requests"
         )
     gains = [label.gain(strong=strong, weak=weak) for label in distinct]
-    if not all(math.isfinite(gain) for gain in gains):
-        found.append("some scores are not finite numbers")
-    elif gains and min(gains) == max(gains):
+    if gains and min(gains) == max(gains):
         found.append(
             f"all labels are one class ({strong} always gains {gains[0]:g} over {weak}): nothing "
             "can be learned; check the labelling, or use the cheaper model"
@@ -152,8 +159,8 @@ def _label(raw: Any) -> Label:
     if not isinstance(scores, dict) or not scores:
         raise ValueError("no scores by model under 'scores'")
     task = raw.get("task") or ""
-    values = {str(model): float(score) for model, score in scores.items()}
-    return Label(prompt=raw["prompt"], scores=values, task=str(task))
+    given = {str(model): float(score) for model, score in scores.items()}
+    return Label(prompt=raw["prompt"], scores=given, task=str(task))
 
 
 def _mean_scores(group: Sequence[Label]) -> dict[str, float]:

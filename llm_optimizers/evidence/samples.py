@@ -15,6 +15,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from llm_optimizers.arguments import (
+    fields,
+    function,
+    number,
+    optional,
+    refuse,
+    sequence,
+    share,
+    string,
+    text,
+    values,
+    whole,
+    with_methods,
+)
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.connections.paths import file_path
 from llm_optimizers.connections.sqlite import Database, Schema
@@ -59,6 +73,10 @@ class Sample:
     user: str = ""
     time: float = 0.0
 
+    def __post_init__(self) -> None:
+        fields(self, {"prompt": str, "task": str, "tenant": str, "user": str})
+        number("time", self.time)
+
 
 class SampleStore(PickledAsArguments):
     """Stores a random share of the requests offered to it in an SQLite file.
@@ -89,19 +107,21 @@ class SampleStore(PickledAsArguments):
         clock: Clock = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        if not 0 <= rate <= 1:
-            raise ConfigurationError(f"`rate` is {rate}; give a share from 0 to 1")
+        if path is None:
+            refuse("path", path, "the path of a file")
         kept_s = in_seconds(ttl, "ttl")
-        if kept_s is None or max_samples < 1:
-            raise ConfigurationError("`ttl` must be above 0 and `max_samples` 1 or more")
+        if kept_s is None:
+            refuse("ttl", ttl, 'seconds above 0, a timedelta, or a text such as "30 days"')
+        self._rate = share("rate", rate)
+        self._max_samples = whole("max_samples", max_samples, least=1)
+        self._clock = function("clock", clock)
         self._database = Database(path, _SCHEMA, wait=_WAIT_S)
-        self._rate = rate
         self._ttl = kept_s
-        self._max_samples = max_samples
-        self._clock = clock
         self._breaker = CircuitBreaker(clock)
         # Not used for security.
-        self._draw = (rng or random.Random()).random  # noqa: S311
+        generator = random.Random() if rng is None else rng  # noqa: S311
+        with_methods("rng", generator, "random", give="a random.Random(seed)")
+        self._draw = generator.random
         self._warned = False
 
     def current_arguments(self) -> Mapping[str, object]:
@@ -146,7 +166,10 @@ class SampleStore(PickledAsArguments):
         return True
 
     def samples(self, *, tenant: str | None = "") -> Iterator[Sample]:
-        """Yield a tenant's samples that have not expired, oldest first; all tenants' if None."""
+        """Return a tenant's samples that have not expired, oldest first; all tenants' if None."""
+        return self._read(optional(string, "tenant", tenant))
+
+    def _read(self, tenant: str | None) -> Iterator[Sample]:
         last_sequence = 0
         while True:
             with self._database.connection() as connection:
@@ -161,8 +184,8 @@ class SampleStore(PickledAsArguments):
                         "page": _PAGE,
                     },
                 ).fetchall()
-            for sequence, prompt, task, owner, user, stored_at in page:
-                last_sequence = sequence
+            for last, prompt, task, owner, user, stored_at in page:
+                last_sequence = last
                 yield Sample(prompt=prompt, task=task, tenant=owner, user=user, time=stored_at)
             if len(page) < _PAGE:
                 return
@@ -192,11 +215,14 @@ class SampleStore(PickledAsArguments):
         next deletion.
 
         Raises:
-            ConfigurationError: neither `user` nor `tenant` is given.
+            ConfigurationError: neither `user` nor `tenant` is given, or one is no text, so that
+                nothing would be found.
             StoreError: the file failed and nothing was deleted.
         """
+        optional(text, "user", user)
+        optional(string, "tenant", tenant)
         if user is None and tenant is None:
-            raise ConfigurationError("give the user or the tenant whose samples to delete")
+            raise ConfigurationError("give the `user` or the `tenant` whose samples to delete")
         with self._database.transaction() as connection:
             deleted = connection.execute(
                 "DELETE FROM samples"
@@ -226,7 +252,7 @@ def _delete_expired(connection: sqlite3.Connection, now: float) -> int:
 def read_traffic(
     path: str | os.PathLike[str], *, tenant: str | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield the (prompt, task) pairs of a sample file, ready for `shadow`.
+    """Return the (prompt, task) pairs of a sample file one by one, ready for `shadow`.
 
     All tenants' samples by default, because a router is calibrated on all of an app's traffic.
 
@@ -239,7 +265,10 @@ def read_traffic(
         raise ConfigurationError(
             f"there is no sample file {file}; give the path of a `SampleStore` that was used"
         )
-    store = SampleStore(file)
+    return _pairs(SampleStore(file), optional(string, "tenant", tenant))
+
+
+def _pairs(store: SampleStore, tenant: str | None) -> Iterator[tuple[str, str]]:
     try:
         for sample in store.samples(tenant=tenant):
             yield sample.prompt, sample.task
@@ -254,16 +283,37 @@ def shadow(
     answer: Callable[[str, str], str],
     grade: Callable[[str, str, str], float],
 ) -> Iterator[Label]:
-    """Send each prompt to every model, grade the answers, and yield one label per prompt.
+    """Send each prompt to every model, grade the answers, and return one label per prompt.
+
+    The calls are made while the labels are read.
 
     `answer(model, prompt)` calls a model; `grade(prompt, answer, model)` returns the answer's
     score: from a checker, a judge model or a person. A prompt that fails on any model is logged
     and skipped, because a label needs all scores.
+
+    Raises:
+        ConfigurationError: an argument is of another kind.
     """
+    return _labels(
+        values("traffic", traffic, "pairs of a prompt and its task"),
+        sequence("models", models, str, least=1),
+        answer=function("answer", answer),
+        grade=function("grade", grade),
+    )
+
+
+def _labels(
+    traffic: Iterable[tuple[str, str]],
+    models: Sequence[str],
+    *,
+    answer: Callable[[str, str], str],
+    grade: Callable[[str, str, str], float],
+) -> Iterator[Label]:
     for prompt, task in traffic:
         try:
             scores = {model: grade(prompt, answer(model, prompt), model) for model in models}
+            label = Label(prompt=prompt, scores=scores, task=task)
         except Exception as error:  # noqa: BLE001 - one failed label must not end the labelling
             _log.warning("A prompt was skipped and has no label: %s", type(error).__name__)
             continue
-        yield Label(prompt=prompt, scores=scores, task=task)
+        yield label

@@ -16,8 +16,19 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from llm_optimizers.arguments import (
+    fields,
+    function,
+    instance,
+    number,
+    optional,
+    sequence,
+    share,
+    string,
+    text,
+    whole,
+)
 from llm_optimizers.embeddings import Embed
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import same_words
 from llm_optimizers.prompts.counting import TokenCounter
 from llm_optimizers.text import topical_terms
@@ -33,6 +44,9 @@ class Example:
 
     input: str
     output: str
+
+    def __post_init__(self) -> None:
+        fields(self, {"input": str, "output": str})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +78,12 @@ class ExampleSelector:
         counter: TokenCounter | None = None,
         embed: Embed | None = None,
     ) -> None:
-        if most < 0 or (max_tokens is not None and max_tokens < 0):
-            raise ConfigurationError("`most` and `max_tokens` must be 0 or more")
-        if not 0 <= diversity <= 1:
-            raise ConfigurationError(f"`diversity` is {diversity}; give a number from 0 to 1")
-        self._most = most
-        self._max_tokens = max_tokens
-        self._diversity = diversity
-        self._model = model
-        self._counter = counter or TokenCounter()
-        self._embed = embed
+        self._most = whole("most", most, least=0)
+        self._max_tokens = optional(whole, "max_tokens", max_tokens, least=0)
+        self._diversity = share("diversity", diversity)
+        self._model = text("model", model)
+        self._counter = optional(instance, "counter", counter, TokenCounter) or TokenCounter()
+        self._embed = optional(function, "embed", embed)
 
     def select(
         self, question: str | None, pool: Sequence[Example], *, most: int | None = None
@@ -82,7 +92,9 @@ class ExampleSelector:
 
         `most` replaces the selector's own limit.
         """
-        wanted = self._most if most is None else most
+        wanted = self._most if most is None else whole("most", most, least=0)
+        pool = sequence("pool", pool, Example)
+        optional(string, "question", question)
         if not pool or not wanted:
             return ()
         texts = [example.input for example in pool]
@@ -153,8 +165,12 @@ def enough_examples(
     Raises:
         ConfigurationError: there are fewer than two labelled examples.
     """
-    if len(labelled) < 2:
-        raise ConfigurationError("give two or more labelled examples; each is tried with the rest")
+    labelled = sequence("labelled", labelled, Example, least=2)  # each is tried with the rest
+    function("answer", answer)
+    instance("selector", selector, ExampleSelector)
+    whole("most", most, least=1)
+    number("tolerance", tolerance, least=0)
+    optional(function, "score", score)
     grade = score or same_words
 
     def quality(count: int) -> float:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from llm_optimizers.arguments import function, instance, optional, text, whole
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
@@ -40,6 +41,10 @@ class Summariser:
     model: str
     call: Callable[[str], str]
 
+    def __post_init__(self) -> None:
+        text("model", self.model)
+        function("call", self.call)
+
 
 class History(PickledAsArguments):
     """Settings for shortening a conversation, and its summaries.
@@ -66,16 +71,14 @@ class History(PickledAsArguments):
         summariser: Summariser | None = None,
         remembered: int = 1_000,
     ) -> None:
-        if min(keep, every, summary_tokens, remembered) < 1:
-            raise ConfigurationError(
-                "`keep`, `every`, `summary_tokens` and `remembered` must be 1 or more"
-            )
-        self.keep = keep
-        self.every = every
-        self.summary_tokens = summary_tokens
-        self.summariser = summariser
+        self.keep = whole("keep", keep, least=1)
+        self.every = whole("every", every, least=1)
+        self.summary_tokens = whole("summary_tokens", summary_tokens, least=1)
+        self.summariser = optional(instance, "summariser", summariser, Summariser)
         self._summaries: LRUCache[str, str] = LRUCache(
-            remembered, max_bytes=_MAX_BYTES, size=lambda _, text: 200 + 4 * len(text)
+            whole("remembered", remembered, least=1),
+            max_bytes=_MAX_BYTES,
+            size=lambda _, text: 200 + 4 * len(text),
         )
 
     def state_beside_arguments(self) -> Mapping[str, object]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
-from typing import TypeVar
+from typing import TypeVar, get_args
 
+from llm_optimizers.arguments import flag, function, instance, names, optional, text, whole
 from llm_optimizers.costs import PriceBook
 from llm_optimizers.costs.pricing import RemovedTokens
 from llm_optimizers.embeddings import Embed
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.context import (
@@ -121,13 +121,13 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
             context are logged. In a model, a chain or an agent this is the way to the result.
 
     Raises:
-        ConfigurationError: `max_tokens` is below 1.
+        ConfigurationError: a setting is out of range or of another kind.
     """
 
     def __init__(
         self,
         *,
-        passes: frozenset[PassName] = LOSSLESS,
+        passes: Collection[PassName] = LOSSLESS,
         context: ContextBudget | None = None,
         history: History | None = None,
         max_tokens: int | None = None,
@@ -139,19 +139,18 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
         embed: Embed | None = None,
         report: Callable[[Optimized], None] | None = None,
     ) -> None:
-        if max_tokens is not None and max_tokens < 1:
-            raise ConfigurationError(f"`max_tokens` is {max_tokens}; give 1 or more, or None")
-        self._passes = passes
-        self._context = context
-        self._history = history
-        self._max_tokens = max_tokens
-        self._provider_cache = provider_cache
-        self._marks = marks
-        self._cache_key = cache_key
-        self._counter = counter or TokenCounter()
-        self._prices = prices or PriceBook()
-        self._embed = embed
-        self._report = report or _log_cuts
+        self._passes: frozenset[PassName] = names("passes", passes, get_args(PassName))
+        give = "a ContextBudget(max_tokens=…)"
+        self._context = optional(instance, "context", context, ContextBudget, give=give)
+        self._history = optional(instance, "history", history, History, give="a History(keep=…)")
+        self._max_tokens = optional(whole, "max_tokens", max_tokens, least=1)
+        self._provider_cache = flag("provider_cache", provider_cache)
+        self._marks = flag("marks", marks)
+        self._cache_key = optional(text, "cache_key", cache_key)
+        self._counter = optional(instance, "counter", counter, TokenCounter) or TokenCounter()
+        self._prices = optional(instance, "prices", prices, PriceBook) or PriceBook()
+        self._embed = optional(function, "embed", embed)
+        self._report = optional(function, "report", report) or _log_cuts
         self._warm = False
 
     def __fingerprint__(self) -> object:
@@ -161,7 +160,7 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
 
     def optimize(self, request: ChatRequest) -> Optimized:
         """Return the cheaper request, or `request` itself if nothing is gained."""
-        before = self._counter.count_request(request)
+        before = self._counter.count_request(instance("request", request, ChatRequest))
         cut, cuts = self._context_cut(request)
         planned = self._planned(request, cut)
         sent, done = replace(request, messages=planned.messages), planned.plan.changes()

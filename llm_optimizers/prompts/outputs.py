@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
+from llm_optimizers.arguments import number, refuse, whole
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts
 from llm_optimizers.forks import ProcessLock
@@ -65,7 +66,10 @@ class OutputLimits(PickledAsArguments):
         quantile: The share of the answers that the cap must fit, before the margin.
         margin: The factor from that quantile to the cap.
         enough: How many answers a task needs before it gets a cap.
-        window: How many of the latest answers count.
+        window: How many of the latest answers count; no fewer than `enough`.
+
+    Raises:
+        ConfigurationError: a number is out of range.
     """
 
     def __init__(
@@ -76,10 +80,12 @@ class OutputLimits(PickledAsArguments):
         enough: int = 50,
         window: int = 1_000,
     ) -> None:
-        self._quantile = quantile
-        self._margin = margin
-        self._enough = enough
-        self._window = window
+        self._quantile = number("quantile", quantile, above=0, most=1)
+        self._margin = number("margin", margin, least=1)
+        self._enough = whole("enough", enough, least=1)
+        self._window = whole("window", window, least=1)
+        if self._window < self._enough:
+            refuse("window", window, f"{enough} or more, as many as `enough` asks for")
         self._answers: dict[str, deque[tuple[int, bool]]] = {}
         self._lock = ProcessLock()
 

@@ -12,13 +12,20 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
+from llm_optimizers.arguments import mapping, one_of, refuse, text
+from llm_optimizers.arguments import shares as checked_shares
 from llm_optimizers.costs import Ledger
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.bounds import Interval, confidence_sequence_half_width, mean_difference
 from llm_optimizers.routing.decision import DECISION_NOTE, FEEDBACK_NOTE
-from llm_optimizers.routing.policy import Choice, Policy, PolicyInput, check_policies
+from llm_optimizers.routing.policy import (
+    Choice,
+    Policy,
+    PolicyInput,
+    check_policies,
+    checked_policy,
+)
 from llm_optimizers.routing.specs import ModelTiers
 
 __all__ = [
@@ -30,6 +37,9 @@ __all__ = [
     "experiments",
     "observations",
 ]
+
+
+Unit: TypeAlias = Literal["user", "session"]
 
 
 class Experiment:
@@ -45,21 +55,20 @@ class Experiment:
         arms: Mapping[str, Policy],
         *,
         shares: Mapping[str, float] | None = None,
-        unit: Literal["user", "session"] = "user",
+        unit: Unit = "user",
     ) -> None:
-        if not name:
-            raise ConfigurationError("an experiment needs a name: users are assigned by it")
-        if len(arms) < 2:
-            raise ConfigurationError("an experiment needs at least two arms")
-        weights = dict(shares) if shares is not None else dict.fromkeys(arms, 1.0)
+        self._arms = {
+            arm: checked_policy(f"arms[{arm!r}]", policy)
+            for arm, policy in mapping("arms", arms, least=2, blank=False).items()
+        }
+        weights = dict.fromkeys(arms, 1.0) if shares is None else checked_shares("shares", shares)
         if set(weights) != set(arms) or min(weights.values()) <= 0:
-            raise ConfigurationError("give every arm a share above 0, and no share to other names")
+            refuse("shares", shares, "every arm a share above 0, and no share to other names")
         total = sum(weights.values())
-        self.name = name
+        self.name = text("name", name)
         self.control = next(iter(arms))
-        self._arms = dict(arms)
         self._shares = {arm: weights[arm] / total for arm in arms}
-        self._unit = unit
+        self._unit = one_of("unit", unit, get_args(Unit))
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check the policies of all arms."""

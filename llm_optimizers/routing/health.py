@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llm_optimizers.arguments import number
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 
@@ -15,7 +16,7 @@ class Health(PickledAsArguments):
     """
 
     def __init__(self, *, cooldown_s: float = 30.0) -> None:
-        self._cooldown_s = cooldown_s
+        self._cooldown_s = number("cooldown_s", cooldown_s, least=0)
         self._until: dict[str, float] = {}
         self._lock = ProcessLock()
 

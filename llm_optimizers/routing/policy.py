@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from numbers import Real
+from types import NoneType
 from typing import Protocol
 
+from llm_optimizers.arguments import Kinds, fields, with_methods
 from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.routing.cascade.verifier import Verifier
 from llm_optimizers.routing.request import Requirements, RoutingContext
@@ -25,6 +28,7 @@ __all__ = [
     "PolicyInput",
     "cheapest",
     "check_policies",
+    "checked_policy",
 ]
 
 
@@ -77,6 +81,18 @@ class Choice:
     control: str = ""
     escalation: Escalation | None = None
 
+    def __post_init__(self) -> None:
+        fields(self, _CHOICE)
+
+
+_CHOICE: Mapping[str, Kinds] = {
+    **dict.fromkeys(("model", "policy", "reason", "version", "experiment", "arm", "control"), str),
+    "scores": (dict, Mapping),
+    "threshold": (float, Real, NoneType),
+    "propensity": (float, Real),
+    "escalation": (Escalation, NoneType),
+}
+
 
 @renamed_attributes(needs="requirements")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +129,17 @@ class Policy(Protocol):
     def choose(self, policy_input: PolicyInput, /) -> Choice | None:
         """Return a choice among the input's candidates, or None to abstain."""
         ...
+
+
+def checked_policy(name: str, policy: object) -> Policy:
+    """Return a policy, if it is one.
+
+    Raises:
+        ConfigurationError: it is not; `name` is the argument's.
+    """
+    give = "a policy, such as Always('gpt-4o') or KeywordPolicy(…)"
+    checked: Policy = with_methods(name, policy, "choose", give=give)
+    return checked
 
 
 def check_policies(policies: Iterable[Policy], model_tiers: ModelTiers) -> None:

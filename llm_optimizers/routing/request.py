@@ -12,8 +12,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from numbers import Real
+from types import NoneType
 from typing import Any, TypeAlias
 
+from llm_optimizers.arguments import Kinds, amount, fields, keep
 from llm_optimizers.routing.specs import Capability
 from llm_optimizers.types import ChatRequest, Message
 
@@ -56,6 +59,16 @@ class Previous:
     model: str
     at: float | None = None
 
+    def __post_init__(self) -> None:
+        fields(self, {"model": str, "at": (float, Real, NoneType)})
+
+
+_CONTEXT: Mapping[str, Kinds] = {
+    **dict.fromkeys(("user", "session", "tier", "task"), str),
+    "previous": (Previous, NoneType),
+    "streaming": bool,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingContext:
@@ -73,6 +86,11 @@ class RoutingContext:
     previous: Previous | None = None
     streaming: bool = False
     max_cost: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        fields(self, _CONTEXT)
+        if self.max_cost is not None:
+            keep(self, "max_cost", amount("max_cost", self.max_cost, above=0))
 
     @classmethod
     def from_tags(

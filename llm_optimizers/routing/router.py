@@ -10,7 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from llm_optimizers.arguments import (
+    function,
+    instance,
+    mapping,
+    number,
+    one_of,
+    optional,
+    text,
+    whole,
+    with_methods,
+)
 from llm_optimizers.costs import Ledger, PriceBook
+from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.lazy import renamed_attributes
@@ -26,7 +38,7 @@ from llm_optimizers.routing.decision import (
 from llm_optimizers.routing.filters import PriceSnapshot
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.policies.simple import Always
-from llm_optimizers.routing.policy import Policy, check_policies
+from llm_optimizers.routing.policy import Policy, check_policies, checked_policy
 from llm_optimizers.routing.request import (
     RoutingContext,
     TokenEstimate,
@@ -81,23 +93,26 @@ class Router(WarmsUp, PickledAsArguments):
     ) -> None:
         self.model_tiers = ModelTiers.of(models)
         self._specs_digest = digest(self.model_tiers.specs)
-        self.safe = safe if safe is not None else self.model_tiers.strongest
-        self.model_tiers.rank(self.safe)
-        self.policy: Policy = policy if policy is not None else Always(self.safe)
+        own_safe = optional(one_of, "safe", safe, self.model_tiers.ranks)
+        self.safe: str = own_safe or self.model_tiers.strongest
+        self.policy: Policy = optional(checked_policy, "policy", policy) or Always(self.safe)
         check_policies([self.policy], self.model_tiers)
-        self.tiers = dict(tiers or {})
+        self.tiers = optional(mapping, "tiers", tiers, UserTier) or {}
         for tier in self.tiers.values():
             tier.check(self.model_tiers)
-        self.health = health if health is not None else Health()
-        self.clock = clock
+        self.health = optional(instance, "health", health, Health) or Health()
+        self.clock = function("clock", clock)
         self.warnings = WarningLog()
-        self._drift = dict(drift or {})
-        self._ledger = ledger
-        self._prices = prices or (ledger.prices if ledger is not None else PriceBook())
-        self._count_tokens = count_tokens
-        self._expected_output = expected_output_tokens
+        self._drift = {} if drift is None else _alarms(drift)
+        self._ledger = checked_ledger(ledger)
+        own_prices = optional(instance, "prices", prices, PriceBook)
+        self._prices = own_prices or (ledger.prices if ledger is not None else PriceBook())
+        self._count_tokens = function("count_tokens", count_tokens)
+        self._expected_output = whole("expected_output_tokens", expected_output_tokens, least=0)
         # Random numbers pick arms and sample traffic; nothing secret depends on them.
-        self._draw: Callable[[], float] = (rng or random.Random()).random  # noqa: S311
+        generator = random.Random() if rng is None else rng  # noqa: S311
+        with_methods("rng", generator, "random", give="a random.Random(seed)")
+        self._draw: Callable[[], float] = generator.random
         self._rules: tuple[float, Rules] | None = None
         self._decided_in = 0.0
 
@@ -112,7 +127,8 @@ class Router(WarmsUp, PickledAsArguments):
         Raises:
             NoModelFitsError: no model can serve it; the message lists each with its reason.
         """
-        context = context or RoutingContext()
+        instance("request", request, ChatRequest)
+        context = optional(instance, "context", context, RoutingContext) or RoutingContext()
         now = self.clock()
         rules, began = self._rules_at(now), time.perf_counter()
         decision = decide(
@@ -168,7 +184,13 @@ class Router(WarmsUp, PickledAsArguments):
                 self._note(DRIFT_NOTE, {"model": model, "stability_index": index})
 
     def feedback(self, decision_id: str, score: float) -> None:
-        """Record the score of a served answer, on the labels' scale, for experiments."""
+        """Record the score of a served answer, on the labels' scale, for experiments.
+
+        Raises:
+            ConfigurationError: the id is no text, or the score no finite number.
+        """
+        text("decision_id", decision_id)
+        score = number("score", score)
         self._note(FEEDBACK_NOTE, {"decision_id": decision_id, "score": score})
 
     def _note(self, kind: str, payload: Mapping[str, Any], *, id: str | None = None) -> None:  # noqa: A002 - as in the ledger
@@ -198,3 +220,9 @@ class Router(WarmsUp, PickledAsArguments):
             )
             self._rules = (now, rules)
         return self._rules[1]
+
+
+def _alarms(drift: Mapping[str, DriftAlarm]) -> dict[str, DriftAlarm]:
+    from llm_optimizers.evidence.drift import DriftAlarm  # most routers have none
+
+    return mapping("drift", drift, DriftAlarm)

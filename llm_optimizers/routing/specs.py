@@ -12,6 +12,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from llm_optimizers.arguments import (
+    amount,
+    keep,
+    names,
+    number,
+    optional,
+    refuse,
+    sequence,
+    text,
+    whole,
+)
 from llm_optimizers.costs import PriceBook, Rates
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 from llm_optimizers.lazy import renamed_attributes
@@ -47,9 +58,8 @@ def named(
     given: Any = models
     # A model is iterable too: pydantic's objects yield their fields.
     if isinstance(given, str | bytes) or not isinstance(given, Collection | Iterator):
-        raise ConfigurationError(
-            f"{router} chooses between models: give it a list, weakest first, or a mapping by name"
-        )
+        give = f"a list, weakest first, or a mapping by name: {router} chooses between models"
+        refuse("models", given, give)
     pairs: Iterable[tuple[str, M]] = (
         given.items() if isinstance(given, Mapping) else ((name_of(each), each) for each in given)
     )
@@ -62,7 +72,7 @@ def named(
             )
         found[name] = model
     if not found:
-        raise ConfigurationError(f"{router} got no models: give it one or more, weakest first")
+        refuse("models", given, f"one or more, weakest first: {router} got no models")
     return found
 
 
@@ -89,17 +99,15 @@ class ModelSpec:
     latency_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ConfigurationError("a ModelSpec needs a name, such as 'openai:gpt-4o-mini'")
-        unknown = set(self.capabilities) - ALL_CAPABILITIES
-        if unknown:
-            raise ConfigurationError(
-                f"{self.name}: unknown capabilities {sorted(unknown)}; "
-                f"choose from {sorted(ALL_CAPABILITIES)}"
-            )
-        if self.context_window is not None and self.context_window <= 0:
-            raise ConfigurationError(f"{self.name}: context_window must be above 0 tokens")
-        object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+        text("name", self.name)
+        optional(text, "model", self.model)
+        optional(text, "provider", self.provider)
+        keep(self, "tier", optional(whole, "tier", self.tier))
+        window = optional(whole, "context_window", self.context_window, least=1)
+        keep(self, "context_window", window)
+        keep(self, "latency_s", optional(number, "latency_s", self.latency_s, least=0))
+        known = names("capabilities", self.capabilities, get_args(Capability))
+        keep(self, "capabilities", known)
 
     @property
     def priced_as(self) -> str:
@@ -151,11 +159,10 @@ class ModelTiers:
         Raises:
             ConfigurationError: none given, a name twice, or tiers given to only some.
         """
-        specs = tuple(ModelSpec(m) if isinstance(m, str) else m for m in models)
-        if not specs:
-            raise ConfigurationError("a router needs at least one model")
-        names = [spec.name for spec in specs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        given: tuple[ModelSpec | str, ...] = sequence("models", models, (ModelSpec, str), least=1)
+        specs = tuple(ModelSpec(m) if isinstance(m, str) else m for m in given)
+        listed = [spec.name for spec in specs]
+        twice = sorted({name for name in listed if listed.count(name) > 1})
         if twice:
             raise ConfigurationError(f"these models are listed twice: {', '.join(twice)}")
         tiered = [spec for spec in specs if spec.tier is not None]
@@ -212,9 +219,11 @@ class UserTier:
 
     def __post_init__(self) -> None:
         if self.allowed is not None:
-            object.__setattr__(self, "allowed", frozenset(self.allowed))
-        if self.max_cost is not None and self.max_cost <= 0:
-            raise ConfigurationError("max_cost must be above 0 dollars per request")
+            keep(self, "allowed", frozenset(sequence("allowed", self.allowed, str, least=1)))
+        optional(text, "floor", self.floor)
+        optional(text, "ceiling", self.ceiling)
+        if self.max_cost is not None:
+            keep(self, "max_cost", amount("max_cost", self.max_cost, above=0))
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check that the router has the models that the tier names.

@@ -13,9 +13,9 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_llm_optimizers.binding import with_models
 from langchain_llm_optimizers.cache import HybridCache
 from langchain_llm_optimizers.cached import CachedChatModel
+from llm_optimizers.arguments import instance
 from llm_optimizers.caching.refusals import answers_given, refuse_all
 from llm_optimizers.caching.refusals.run_tree import blames_answer
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.warming import WarmsUp
 
 __all__ = ["CacheMiddleware"]
@@ -37,12 +37,10 @@ class CacheMiddleware(WarmsUp, AgentMiddleware[Any, Any]):
 
     def __init__(self, cache: HybridCache | None = None) -> None:
         super().__init__()
-        if not isinstance(cache, HybridCache | None):
-            raise ConfigurationError(
-                f"CacheMiddleware takes a HybridCache, not {type(cache).__name__}: give it "
-                "HybridCache(path=…), or nothing for a cache in memory"
-            )
-        self.cache = cache if cache is not None else HybridCache()
+        give = "a HybridCache(path=…) of langchain_llm_optimizers, or nothing for a cache in memory"
+        if cache is None:
+            cache = HybridCache()
+        self.cache = instance("cache", cache, HybridCache, give=give)
 
     def warm_up(self) -> None:
         """Load now what the first model call would load."""

@@ -19,7 +19,7 @@ from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.optimized import OptimizedChatModel
 from langchain_llm_optimizers.router import ChatModelRouter
 from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import refuse
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.joint_class import shared_class
 from llm_optimizers.warming import WarmsUp
@@ -47,10 +47,7 @@ class RouterMiddleware(WarmsUp, AgentMiddleware[Any, Any]):
     def __init__(self, router: ChatModelRouter) -> None:
         super().__init__()
         if not _has_router(router):
-            raise ConfigurationError(
-                f"RouterMiddleware takes a ChatModelRouter, not {type(router).__name__}: give it "
-                "ChatModelRouter(models=…)"
-            )
+            refuse("router", router, "a ChatModelRouter(models=…)")
         self.router = router
         self._warnings = WarningLog()
 

@@ -25,10 +25,11 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from llm_optimizers.arguments import function, instance, number, optional, refuse, whole
 from llm_optimizers.batching.coalescing.dispatch import Dispatch, GroupCall, Pending, is_item_error
 from llm_optimizers.batching.coalescing.grouping import GroupLimits
 from llm_optimizers.batching.coalescing.slots import Slots
-from llm_optimizers.errors import ConfigurationError, DeadlineError, RefusedError
+from llm_optimizers.errors import DeadlineError, RefusedError
 from llm_optimizers.forks import renew_in_children
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.tenancy import CallerTenant
@@ -53,6 +54,9 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         max_calls: concurrent upstream calls; groups fill up while all are busy.
         isolate: whether to call separately for each item of a group that failed with an error.
         clock: monotonic seconds.
+
+    Raises:
+        ConfigurationError: an argument is out of range or of another kind.
     """
 
     def __init__(
@@ -65,6 +69,10 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         isolate: Callable[[Exception], bool] = is_item_error,
         clock: Clock = time.monotonic,
     ) -> None:
+        function("call", call)
+        whole("max_calls", max_calls, least=1)
+        optional(instance, "limits", limits, GroupLimits)
+        function("isolate", isolate)
         self._new_dispatch: Callable[[], Dispatch[Item, Answer]] = lambda: Dispatch(
             call,
             limits=limits or GroupLimits(),
@@ -73,7 +81,7 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
             clock=clock,
         )
         self._max_pending = max_pending
-        self._clock = clock
+        self._clock = function("clock", clock)
         self._closed = False
         self.renew()
         renew_in_children(self)
@@ -118,12 +126,12 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
         Raises:
             ConfigurationError: the key cannot be hashed.
         """
+        whole("tokens", tokens, least=0)
+        optional(number, "timeout", timeout, least=0)
         try:
             hash(key)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"the key of a group cannot be hashed ({error}); give text or a tuple"
-            ) from error
+        except TypeError:
+            refuse("key", key, "a value that can be hashed; equal ones share a call")
         owner = CallerTenant.read() if tenant is None else tenant
         return SharedCall(self, item, key=key, tokens=tokens, timeout=timeout, tenant=owner)
 
@@ -157,6 +165,7 @@ class Coalescer(NotPickled, Generic[Item, Answer]):
             TimeoutError: calls were still running after `timeout` seconds. They continue; callers
                 whose item was not sent get a RefusedError.
         """
+        optional(number, "timeout", timeout, least=0)
         with self._changed:
             self._closed = True
         self._slots.close()

@@ -16,7 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
 from llm_optimizers.batching.coalescing.threads import CallThreads
-from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError
+from llm_optimizers.errors import ItemError, RefusedError
 from llm_optimizers.failures import http_status, read_failure
 from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import Clock
@@ -86,8 +86,6 @@ class Dispatch(Generic[Item, Answer]):
         isolate: Callable[[Exception], bool],
         clock: Clock,
     ) -> None:
-        if max_calls < 1:
-            raise ConfigurationError(f"max_calls is {max_calls}; give at least 1")
         self._call = call
         self._grouping: Grouping[Pending[Item, Answer]] = Grouping(limits)
         self._max_calls = max_calls

@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import keep, number, optional, whole
 
 __all__ = ["GroupLimits", "Grouping"]
 
@@ -34,12 +34,9 @@ class GroupLimits:
     max_delay: float = 0.03
 
     def __post_init__(self) -> None:
-        if self.max_size is not None and self.max_size < 1:
-            raise ConfigurationError(f"max_size is {self.max_size}; give at least 1 or None")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ConfigurationError(f"max_tokens is {self.max_tokens}; give at least 1 or None")
-        if self.max_delay < 0:
-            raise ConfigurationError(f"max_delay is {self.max_delay} s; give 0 or more")
+        for name in ("max_size", "max_tokens"):
+            keep(self, name, optional(whole, name, getattr(self, name), least=1))
+        keep(self, "max_delay", number("max_delay", self.max_delay, least=0))
 
 
 @dataclass(slots=True)

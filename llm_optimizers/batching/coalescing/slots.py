@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from concurrent.futures import Future
 
-from llm_optimizers.errors import ConfigurationError, DeadlineError, RefusedError
+from llm_optimizers.arguments import whole
+from llm_optimizers.errors import DeadlineError, RefusedError
 from llm_optimizers.forks import ProcessLock
 
 __all__ = ["Slots"]
@@ -20,9 +21,7 @@ class Slots:
     """`limit` slots, granted in the order of the requests."""
 
     def __init__(self, limit: int) -> None:
-        if limit < 1:
-            raise ConfigurationError(f"the limit is {limit}; give at least 1")
-        self._limit = limit
+        self._limit = whole("max_pending", limit, least=1)
         self._taken = 0
         self._waiters: deque[Future[None]] = deque()
         self._lock = ProcessLock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from llm_optimizers.arguments import function, sequence, whole
 from llm_optimizers.batching.coalescing.dispatch import RetryAlone
 from llm_optimizers.batching.combining.ask import AskModel, CombinedAsk, Question, SharedAnswer
 from llm_optimizers.batching.combining.prompts import COMBINED_SIZE, combination_key
@@ -65,6 +66,10 @@ def compare_combined(
             tolerance is not between 0 and 1; nothing was sent.
         Exception: the error of `ask` for a combined request.
     """
+    sample = sequence("sample", sample, ChatRequest, least=1)
+    function("ask", ask)
+    whole("size", size, least=2)
+    function("agree", agree)
     needed = samples_needed(tolerance, confidence=confidence)
     pairs = list(_pairs(sample, CombinedAsk(ask), _grouped(sample, size)))
     differing = tuple(pair.index for pair in pairs if not pair.agrees(agree))
@@ -122,8 +127,6 @@ def _reason(asked: int, differing: int, bound: float, tolerance: float, needed: 
 
 
 def _grouped(sample: Sequence[ChatRequest], size: int) -> list[list[int]]:
-    if not sample:
-        raise ConfigurationError("the sample is empty; give requests like those to combine")
     by_key: dict[object, list[int]] = {}
     for index, request in enumerate(sample):
         key = combination_key(request)

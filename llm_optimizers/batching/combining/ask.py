@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from llm_optimizers.arguments import function, optional
 from llm_optimizers.batching.coalescing.dispatch import RetryAlone
 from llm_optimizers.batching.combining.prompts import combine, split_answers
 from llm_optimizers.batching.combining.shares import question_share, split_usage
@@ -162,9 +163,9 @@ class CombinedAsk:
         observe: Callable[[QuestionOutcome], None] | None = None,
         measure: Callable[[str], int] = len,
     ) -> None:
-        self._ask = ask
-        self._observe = observe
-        self._measure = measure
+        self._ask = function("ask", ask)
+        self._observe = optional(function, "observe", observe)
+        self._measure = function("measure", measure)
 
     def __call__(
         self, questions: Sequence[Question]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from llm_optimizers.arguments import instance, number, optional
 from llm_optimizers.batching.coalescing import Coalescer, GroupLimits, SharedCall
 from llm_optimizers.batching.combining.agreement import AgreementReport, compare_combined
 from llm_optimizers.batching.combining.ask import (
@@ -73,7 +74,8 @@ class CombinedCalls(NotPickled):
         self._models = tuple(models)
         self._takes_settings = takes_settings
         self._observe = observe
-        limits = limits or GroupLimits()
+        limits = optional(instance, "limits", limits, GroupLimits) or GroupLimits()
+        optional(number, "timeout", timeout, above=0)
         self._size = limits.max_size or COMBINED_SIZE
         self._timeout = timeout
         self._coalescer: Coalescer[Question, SharedAnswer] = Coalescer(
@@ -130,10 +132,10 @@ class CombinedCalls(NotPickled):
             ConfigurationError: the sample is empty, or has calls that are never combined.
         """
         requests: list[ChatRequest] = []
-        for number, request in enumerate(sample):
+        for at, request in enumerate(sample):
             if request is None or self._key(request) is None:
                 raise ConfigurationError(
-                    f"input {number} of the sample is never combined: its content or settings "
+                    f"input {at} of the sample is never combined: its content or settings "
                     "(tools, images, several turns, stop words, …) or the model's settings (n, "
                     "stop, …) do not allow it; leave it out"
                 )

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from llm_optimizers.arguments import instance, with_methods
 from llm_optimizers.batching.provider.client import LineOutcome, LineStatus, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
@@ -49,8 +50,11 @@ class AnthropicBatches:
     def __init__(
         self, batches: MessageBatches | None = None, *, limits: ShardLimits = LIMITS
     ) -> None:
+        give = "`messages.batches` of an anthropic.Anthropic(…)"
+        if batches is not None:
+            with_methods("batches", batches, "create", "retrieve", "results", give=give)
+        self.limits = instance("limits", limits, ShardLimits)
         self._batches = _from_environment() if batches is None else batches
-        self.limits = limits
         self.provider = "anthropic"
 
     def create(self, lines: Sequence[tuple[str, BatchRequest]], label: str) -> str:  # noqa: ARG002

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from llm_optimizers.arguments import function, number, optional, refuse, text, whole
 from llm_optimizers.batching.provider.anthropic import AnthropicBatches
 from llm_optimizers.batching.provider.client import BatchClient, BatchResult, BatchStatus
 from llm_optimizers.batching.provider.journal import BatchJournal
@@ -26,6 +27,7 @@ from llm_optimizers.batching.provider.prepared import PreparedRequest, RequestCo
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
 from llm_optimizers.batching.provider.runner import BatchRunner
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
+from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling import NotPickled
@@ -48,6 +50,9 @@ class ProviderBatch(NotPickled):
         count_tokens: counts the input tokens of a body; one per four bytes by default.
         clock: seconds since the epoch.
         sleep: waits some seconds.
+
+    Raises:
+        ConfigurationError: an argument is out of range or of another kind.
     """
 
     pickle_advice = "create one in each process, with the same path and a client of its own"
@@ -65,14 +70,19 @@ class ProviderBatch(NotPickled):
         clock: Clock = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if path is None:
+            refuse("path", path, "the path of a file; what was sent must outlive this process")
+        checked_ledger(ledger)
+        self._poll_s = number("poll_s", poll_s, least=0)
+        self._count_tokens = function("count_tokens", count_tokens)
+        self._clock = function("clock", clock)
+        self._sleep = function("sleep", sleep)
+        optional(whole, "max_enqueued_tokens", max_enqueued_tokens, least=1)
+        whole("max_rounds", max_rounds, least=1)
         self._client: BatchClient = batch_client(client)
         self._journal = BatchJournal(path)
         self._ledger = ledger
         self._prices = ledger.prices if ledger is not None else PriceBook()
-        self._poll_s = poll_s
-        self._count_tokens = count_tokens
-        self._clock = clock
-        self._sleep = sleep
         self._runner = BatchRunner(
             self._client,
             self._journal,
@@ -98,6 +108,7 @@ class ProviderBatch(NotPickled):
             ConfigurationError: some requests are invalid, which the message names; none was sent.
             StoreError: the journal failed; nothing was sent.
         """
+        optional(text, "id", id)
         if isinstance(requests, str | os.PathLike):
             read = read_jsonl(requests, self._count_tokens)
         else:
@@ -143,7 +154,7 @@ class ProviderBatch(NotPickled):
             TimeoutError: requests were pending after `timeout` seconds; the batch continues.
             ConfigurationError: the journal has no such batch.
         """
-        return drive(self._collect_plan(id, timeout, progress), perform)
+        return drive(self._collect_plan(*_checked(id, timeout, progress)), perform)
 
     def results(self, id: str) -> Iterator[BatchResult]:  # noqa: A002
         """Iterate over the results known so far, without asking the provider."""
@@ -200,7 +211,7 @@ class ProviderBatch(NotPickled):
         progress: Callable[[BatchStatus], None] | None = None,
     ) -> list[BatchResult]:
         """`collect` without blocking the event loop; cancelling it does not cancel the batch."""
-        return await adrive(self._collect_plan(id, timeout, progress), aperform)
+        return await adrive(self._collect_plan(*_checked(id, timeout, progress)), aperform)
 
     async def acancel(self, id: str) -> BatchStatus:  # noqa: A002
         """`cancel` without blocking the event loop."""
@@ -268,6 +279,15 @@ class ProviderBatch(NotPickled):
         )
 
 
+def _checked(
+    job: str, timeout: float | None, progress: Callable[[BatchStatus], None] | None
+) -> tuple[str, float | None, Callable[[BatchStatus], None] | None]:
+    """Check what `collect` takes."""
+    text("id", job)
+    optional(number, "timeout", timeout, least=0)
+    return job, timeout, optional(function, "progress", progress)
+
+
 def batch_client(client: Any) -> BatchClient:
     """Wrap an SDK's client, recognised by its attributes; a `BatchClient` is returned unchanged.
 
@@ -276,19 +296,12 @@ def batch_client(client: Any) -> BatchClient:
     """
     if client is None:
         return OpenAIBatches()
-    if isinstance(client, BatchClient):
+    if isinstance(client, BatchClient) and not isinstance(client, type):
         return client
     if hasattr(client, "files") and hasattr(client, "batches"):
-        if type(client).__name__.startswith("Async"):
-            raise ConfigurationError(
-                "give the synchronous OpenAI client; asubmit and acollect do not block the event "
-                "loop with it"
-            )
         return OpenAIBatches(client)
     batches = getattr(getattr(client, "messages", None), "batches", None)
     if batches is not None:
         return AnthropicBatches(batches)
-    raise ConfigurationError(
-        f"no batch API is known for a {type(client).__name__}; give an openai.OpenAI, an "
-        "anthropic.Anthropic or another BatchClient"
-    )
+    give = "an openai.OpenAI, an anthropic.Anthropic or another BatchClient"
+    return refuse("client", client, give)

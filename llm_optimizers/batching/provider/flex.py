@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
+from llm_optimizers.arguments import instance, number, optional, refuse, whole
 from llm_optimizers.batching.queue.rules import LONGEST_PAUSE, RetryPolicy
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 from llm_optimizers.failures import http_status
@@ -39,7 +40,12 @@ def with_flex(
 
         answer = with_flex(client.chat.completions.create)(model=…, messages=…)
     """
-    generator = rng or random.Random()  # noqa: S311 - spreads retries out, no security
+    if not callable(create):
+        refuse("create", create, "a function, such as client.chat.completions.create")
+    whole("tries", tries, least=1)
+    number("base", base, least=0)
+    # It spreads retries out; no security depends on it.
+    generator = optional(instance, "rng", rng, random.Random) or random.Random()  # noqa: S311
 
     if inspect.iscoroutinefunction(create):
 

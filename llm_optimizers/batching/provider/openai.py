@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from llm_optimizers.arguments import instance, refuse, text
 from llm_optimizers.batching.provider.client import LineOutcome, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
@@ -48,13 +49,18 @@ class OpenAIBatches:
         limits: ShardLimits = LIMITS,
         provider: str = "openai",
     ) -> None:
+        self.limits = instance("limits", limits, ShardLimits)
+        self.provider = text("provider", provider)
         if client is None:
             from openai import OpenAI
 
             client = OpenAI()
+        if not hasattr(client, "files") or not hasattr(client, "batches"):
+            refuse("client", client, "an openai.OpenAI(…)")
+        if type(client).__name__.startswith("Async"):
+            give = "an openai.OpenAI(…); asubmit and acollect do not block the event loop with it"
+            refuse("client", client, give)
         self._client = client
-        self.limits = limits
-        self.provider = provider
 
     def create(self, lines: Sequence[tuple[str, BatchRequest]], label: str) -> str:
         """Upload the requests and start the batch."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llm_optimizers.arguments import keep, optional, whole
 from llm_optimizers.batching.provider.prepared import PreparedRequest
 from llm_optimizers.batching.queue.job import dump_json, load_json
 from llm_optimizers.connections.paths import file_path, opened_to_read
@@ -64,6 +65,11 @@ class ShardLimits:
     max_requests: int
     max_bytes: int
     max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        keep(self, "max_requests", whole("max_requests", self.max_requests, least=1))
+        keep(self, "max_bytes", whole("max_bytes", self.max_bytes, least=1))
+        keep(self, "max_tokens", optional(whole, "max_tokens", self.max_tokens, least=1))
 
 
 def estimate_tokens(body: Mapping[str, Any]) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
+from types import NoneType
 
+from llm_optimizers.arguments import Kinds, fields, instance, whole
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.costs import Usage
 
@@ -22,6 +25,16 @@ _COMPLETE = frozenset(
         *("end_turn", "stop_sequence", "tool_use", "complete", "eos", "eos_token"),
     }
 )
+_KINDS: Mapping[str, Kinds] = {
+    "empty": bool,
+    "finish_reason": str,
+    "gives_reasons": bool,
+    "refusal": bool,
+    "completion": (bool, NoneType),
+    "model": str,
+    "usage": (Usage, NoneType),
+    "choices": (int, Integral, NoneType),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +57,11 @@ class Cacheability:
     usage: Usage | None = None
     choices: int | None = None
 
+    def __post_init__(self) -> None:
+        fields(self, _KINDS)
+        if self.choices is not None:
+            whole("choices", self.choices, least=0)
+
 
 def reason_not_to_cache(cacheability: Cacheability, *, choices: int | None = None) -> str | None:
     """Return why an answer must not be stored, or None if it may.
@@ -55,6 +73,9 @@ def reason_not_to_cache(cacheability: Cacheability, *, choices: int | None = Non
     `content_filter`. A missing one is a reason too if the provider always gives one: to a
     stream's reader, a broken connection can look like the end.
     """
+    instance("cacheability", cacheability, Cacheability)
+    if choices is not None:
+        whole("choices", choices, least=0)
     if cacheability.refusal:
         return "the model refused"
     if cacheability.finish_reason.lower() not in _COMPLETE:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from llm_optimizers.arguments import number
 from llm_optimizers.caching.keys.questions import only_characters_differ
 from llm_optimizers.caching.matching.guards import fired_guards
 from llm_optimizers.caching.matching.pair_features import (
@@ -195,10 +196,7 @@ def matcher_for(embedder: Embedder, threshold: float | None = None) -> Matcher:
         ConfigurationError: the threshold is not above 0 and up to 1.
     """
     if threshold is not None:
-        if not 0.0 < threshold <= 1.0:
-            raise ConfigurationError(
-                f"threshold must be a cosine above 0 and up to 1, not {threshold}"
-            )
+        number("threshold", threshold, above=0, most=1)
         return CosineMatcher(threshold, embedder.covers)
     if isinstance(embedder, StaticEmbedder):
         weights = MatcherWeights.read(STATIC_WEIGHTS)

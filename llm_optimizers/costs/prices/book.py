@@ -13,6 +13,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from llm_optimizers.arguments import (
+    function,
+    instance,
+    mapping,
+    one_of,
+    optional,
+    string,
+    whole,
+)
 from llm_optimizers.costs.prices import catalog
 from llm_optimizers.costs.prices.names import ModelName, canonical_provider, parse_model
 from llm_optimizers.costs.prices.rates import (
@@ -24,7 +33,7 @@ from llm_optimizers.costs.prices.rates import (
     bill,
 )
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.errors import ConfigurationError, UnpricedError
+from llm_optimizers.errors import UnpricedError
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
 from llm_optimizers.warming import WarmsUp
@@ -69,14 +78,9 @@ class PriceBook(WarmsUp, PickledAsArguments):
     def __init__(
         self, overrides: Mapping[str, ModelPrice] | None = None, *, clock: Clock = time.time
     ) -> None:
-        self._overrides: dict[str, ModelPrice] = {}
-        for name, price in (overrides or {}).items():
-            if not isinstance(price, ModelPrice):
-                raise ConfigurationError(
-                    f"the price of {name!r} must be a ModelPrice(input=…, output=…), not {price!r}"
-                )
-            self._overrides[name.strip().lower()] = price
-        self._clock = clock
+        own = optional(mapping, "overrides", overrides, ModelPrice) or {}
+        self._overrides = {name.strip().lower(): price for name, price in own.items()}
+        self._clock = function("clock", clock)
         self._cache: _Cache | None = None
 
     def current_arguments(self) -> Mapping[str, object]:
@@ -102,7 +106,8 @@ class PriceBook(WarmsUp, PickledAsArguments):
             UnpricedError: no price is known; the message says what to do.
             ConfigurationError: there is no such tier.
         """
-        cost = bill(self._card(model, provider, at, tier), usage)
+        card = self._card(model, provider, at, tier)
+        cost = bill(card, instance("usage", usage, Usage))
         if cost is None:
             raise _unpriced(model, provider, tier, "it has no price for output tokens")
         return cost
@@ -122,10 +127,13 @@ class PriceBook(WarmsUp, PickledAsArguments):
             UnpricedError: no price is known; the message says what to do.
             ConfigurationError: there is no such tier.
         """
-        return self._card(model, provider, at, tier).at(input_tokens).rates
+        card = self._card(model, provider, at, tier)
+        return card.at(whole("input_tokens", input_tokens, least=0)).rates
 
     def context_window(self, model: str, *, provider: str | None = None) -> int | None:
         """Return the model's maximum number of input tokens, None if the list does not say."""
+        string("model", model)
+        optional(string, "provider", provider)
         try:
             listing = self._listing(self._current_cache(), parse_model(model, provider))
         except UnpricedError:
@@ -175,12 +183,13 @@ class PriceBook(WarmsUp, PickledAsArguments):
 
     def similar(self, model: str) -> list[str]:
         """Return up to five listed names that are spelled like this one."""
-        wanted = parse_model(model)
+        wanted = parse_model(string("model", model))
         return catalog.similar_names(catalog.load_snapshot(), wanted)
 
     def _moment(self, at: datetime | None) -> datetime:
         if at is None:
             return datetime.fromtimestamp(self._clock(), UTC)
+        instance("at", at, datetime, give="a datetime, such as datetime.now(UTC)")
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
     def _card(
@@ -189,14 +198,15 @@ class PriceBook(WarmsUp, PickledAsArguments):
         moment = self._moment(at)
         cache = self._current_cache()
         cards = cache.cards
+        string("model", model)
+        optional(string, "provider", provider)
+        if type(tier) is not str:
+            one_of("tier", tier, _TIERS)
         day = (model, provider, tier, moment.date())
         card = cards.get(day) or cards.get((*day, moment.hour, moment.minute))
         if card is not None:
             return card
-        if tier not in _TIERS:
-            raise ConfigurationError(
-                f"unknown service tier {tier!r}; use one of {', '.join(_TIERS)}"
-            )
+        one_of("tier", tier, _TIERS)
         wanted = parse_model(model, provider)
         own = self._override(model, provider, wanted)
         within_a_day = False

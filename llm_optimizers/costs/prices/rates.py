@@ -11,8 +11,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
+from llm_optimizers.arguments import amount, refuse
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures.attributes import attribute
 
 __all__ = [
@@ -75,18 +75,12 @@ class ModelPrice:
 
     def __post_init__(self) -> None:
         for name in ("input", "output", "cache_read", "cache_write", "batch_discount"):
-            amount = getattr(self, name)
-            if amount is None and name not in ("input", "output"):
-                continue
-            if not isinstance(amount, Decimal) or not amount.is_finite() or amount < 0:
-                raise ConfigurationError(
-                    f"price {name} must be a Decimal of 0 or more, such as Decimal('0.15'), "
-                    f"not {amount!r}"
-                )
+            value = getattr(self, name)
+            if value is not None or name in ("input", "output"):
+                object.__setattr__(self, name, amount(name, value, least=0))
         if self.batch_discount is not None and self.batch_discount > 1:
-            raise ConfigurationError(
-                "batch_discount is the fraction taken off: Decimal('0.5') is half price"
-            )
+            give = "the fraction taken off: Decimal('0.5') is half price"
+            refuse("batch_discount", self.batch_discount, give)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import keep, optional, share, whole
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.documents.asking import asks, question_in
 from llm_optimizers.prompts.context.documents.division import Documents, documents
@@ -47,14 +47,9 @@ class ContextBudget:
     min_probability: float | None = MIN_PROBABILITY
 
     def __post_init__(self) -> None:
-        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
-            raise ConfigurationError(
-                f"`min_probability` is {self.min_probability}; give a number from 0 to 1, or None"
-            )
-        if self.max_tokens < 1:
-            raise ConfigurationError(
-                f"a context budget of {self.max_tokens} tokens keeps nothing; give 1 or more"
-            )
+        keep(self, "max_tokens", whole("max_tokens", self.max_tokens, least=1))
+        lowest = optional(share, "min_probability", self.min_probability)
+        keep(self, "min_probability", lowest)
 
 
 def cut_context(

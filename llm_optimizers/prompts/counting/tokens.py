@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from llm_optimizers.arguments import whole
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.pickling import PickledAsArguments
@@ -76,7 +77,9 @@ class TokenCounter(WarmsUp, PickledAsArguments):
     """
 
     def __init__(self, *, remembered: int = _REMEMBERED) -> None:
-        self._counts: LRUCache[tuple[str, bytes], TokenCount] = LRUCache(remembered)
+        self._counts: LRUCache[tuple[str, bytes], TokenCount] = LRUCache(
+            whole("remembered", remembered, least=1)
+        )
 
     def warm_up(self, *models: str) -> None:
         """Load the vocabularies of these models now, or the one that counts are estimated with.

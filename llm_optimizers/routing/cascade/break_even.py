@@ -13,11 +13,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_optimizers.arguments import (
+    instance,
+    keep,
+    number,
+    optional,
+    scores,
+    sequence,
+    share,
+    whole,
+)
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.bounds import Interval, bootstrap_interval, safe_threshold
 from llm_optimizers.evidence.labels import MIN_LABELS
 from llm_optimizers.routing.cascade.checks import Check
-from llm_optimizers.routing.cascade.verifier import Judge, Verifier
+from llm_optimizers.routing.cascade.verifier import Judge, Verifier, checked_check
 from llm_optimizers.routing.learning.metrics import auc
 
 __all__ = [
@@ -50,6 +60,12 @@ class CascadeLabel:
     checks: Mapping[str, float]
     cheap: float
     strong: float
+
+    def __post_init__(self) -> None:
+        keep(self, "checks", scores("checks", self.checks))
+        for name in ("cheap", "strong"):
+            grade = getattr(self, name)
+            keep(self, name, float(grade) if isinstance(grade, bool) else share(name, grade))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +111,14 @@ def calibrate_cascade(
     Raises:
         ConfigurationError: fewer than 300 labels, or all cheap answers right or all wrong.
     """
+    labels = sequence("labels", labels, CascadeLabel, least=1)
+    for at, check in enumerate(sequence("checks", checks, object)):
+        checked_check(f"checks[{at}]", check)
+    number("price_ratio", price_ratio, least=0)
+    number("tolerance", tolerance, least=0)
+    optional(instance, "judge", judge, Judge)
+    number("confidence", confidence, above=0, below=1)
+    whole("seed", seed, least=0)
     right = np.array([label.cheap >= 0.5 for label in labels])
     if len(labels) < MIN_LABELS:
         raise ConfigurationError(

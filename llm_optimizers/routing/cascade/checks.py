@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from llm_optimizers.arguments import flag, function, refuse, text
 from llm_optimizers.evidence.comparison import Comparison, same_final_answer, same_json, unfenced
 from llm_optimizers.types import ChatRequest
 
@@ -116,6 +117,9 @@ class ValidSchema:
     gate = True
 
     def __init__(self, schema: type[BaseModel]) -> None:
+        given: object = schema  # whatever its type says
+        if not (isinstance(given, type) and issubclass(given, BaseModel)):
+            refuse("schema", schema, "a pydantic class")
         self._schema = schema
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
@@ -136,8 +140,8 @@ class Matches:
     name = "matches"
 
     def __init__(self, pattern: str, *, gate: bool = True) -> None:
-        self._pattern = re.compile(pattern)
-        self.gate = gate
+        self._pattern = re.compile(text("pattern", pattern))
+        self.gate = flag("gate", gate)
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
         """Return 1 if the pattern occurs, or tools are called instead."""
@@ -155,7 +159,7 @@ class Agreement:
     gate = False
 
     def __init__(self, same: Comparison = same_final_answer) -> None:
-        self._same = same
+        self._same = function("same", same)
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:  # noqa: ARG002
         """Return 1 if all agree, None for a single answer."""

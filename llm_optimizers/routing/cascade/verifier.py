@@ -12,12 +12,23 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from llm_optimizers.arguments import (
+    function,
+    instance,
+    keep,
+    number,
+    optional,
+    scores,
+    sequence,
+    text,
+    with_methods,
+)
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.routing.cascade.checks import Check, ModelAnswer
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["CheckResult", "Judge", "Verifier"]
+__all__ = ["CheckResult", "Judge", "Verifier", "checked_check"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +49,11 @@ class Judge:
     model: str
     instructions: str = JUDGE_INSTRUCTIONS
     read: Callable[[str], float | None] = field(default=lambda text: _grade(text))
+
+    def __post_init__(self) -> None:
+        text("model", self.model)
+        text("instructions", self.instructions)
+        function("read", self.read)
 
     def request(self, request: ChatRequest, answer: ModelAnswer) -> ChatRequest:
         """Return the judge's request: the conversation's last question and the answer."""
@@ -77,6 +93,13 @@ class Verifier:
     warnings: WarningLog = field(default_factory=WarningLog, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        keep(self, "checks", sequence("checks", self.checks, object))
+        for at, check in enumerate(self.checks):
+            checked_check(f"checks[{at}]", check)
+        keep(self, "weights", scores("weights", self.weights))
+        keep(self, "bias", number("bias", self.bias))
+        keep(self, "threshold", number("threshold", self.threshold))
+        optional(instance, "judge", self.judge, Judge)
         names = [check.name for check in self.checks]
         if len(set(names)) != len(names):
             raise ConfigurationError(f"two checks have the same name: {', '.join(sorted(names))}")
@@ -127,6 +150,17 @@ class Verifier:
             if score is not None:
                 found[check.name] = score
         return found
+
+
+def checked_check(name: str, check: object) -> Check:
+    """Return a check, if it is one.
+
+    Raises:
+        ConfigurationError: it is not; `name` is the argument's.
+    """
+    give = "a check, such as NotEmpty() or Agreement()"
+    checked: Check = with_methods(name, check, "score", give=give)
+    return checked
 
 
 _GRADE = re.compile(r"-?\d+(?:\.\d+)?")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_optimizers.arguments import number, sequence, text, whole
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.drift import quantile_edges
 from llm_optimizers.evidence.labels import Label, label_problems, merged
@@ -71,7 +72,14 @@ def calibrate(
     """
     from llm_optimizers.routing.learning.fitting import fit_gains  # serving must not need it
 
-    cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
+    labels = sequence("labels", labels, Label, least=1)
+    text("strong", strong)
+    number("tolerance", tolerance, least=0)
+    number("confidence", confidence, above=0, below=1)
+    whole("seed", seed, least=0)
+    cheap = list(sequence("weak", weak, str)) or sorted(
+        {m for label in labels for m in label.scores} - {strong}
+    )
     if not cheap:
         raise ConfigurationError(f"the labels score no model other than {strong}")
     wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
@@ -130,9 +138,9 @@ def cross_scores(
             tasks=[tasks[i] for i in rest],
             bits=BITS,
         )
-        for number in fold:
-            for weak, score in model.score(features[number], task=tasks[number]).items():
-                scores[weak][number] = score
+        for at in fold:
+            for weak, score in model.score(features[at], task=tasks[at]).items():
+                scores[weak][at] = score
     return scores
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import flag, instance, optional, refuse, sequence, text
 from llm_optimizers.routing.cascade.break_even import CascadeReport
 from llm_optimizers.routing.cascade.checks import Agreement, NotEmpty, NotRefused, ValidJson
 from llm_optimizers.routing.cascade.verifier import Verifier
@@ -41,16 +41,19 @@ class CascadePolicy:
         report: CascadeReport | None = None,
         buffer_streams: bool = False,
     ) -> None:
-        if cheap == strong:
-            raise ConfigurationError("a cascade needs a cheap and a strong model")
+        if text("strong", strong) == text("cheap", cheap):
+            refuse("strong", strong, "another model than `cheap`")
+        optional(instance, "verifier", verifier, Verifier)
         gates = (NotEmpty(), NotRefused(), ValidJson())
         checks = (*gates, Agreement()) if samples else gates
         self._cheap = cheap
         self._escalation = Escalation(
-            to=strong, samples=tuple(samples), verifier=verifier or Verifier(checks=checks)
+            to=strong,
+            samples=sequence("samples", samples, str),
+            verifier=verifier or Verifier(checks=checks),
         )
-        self._report = report
-        self._buffer_streams = buffer_streams
+        self._report = optional(instance, "report", report, CascadeReport)
+        self._buffer_streams = flag("buffer_streams", buffer_streams)
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check that the router has every model of the cascade, including its judge.

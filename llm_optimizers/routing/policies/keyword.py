@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.arguments import mapping, number, refuse, sequence, text, whole
 from llm_optimizers.routing.policy import Choice, PolicyInput
 from llm_optimizers.routing.specs import ModelTiers
 
@@ -51,14 +51,18 @@ class KeywordPolicy:
         threshold: float = 2.0,
         words_per_point: int = 100,
     ) -> None:
-        if words_per_point <= 0:
-            raise ConfigurationError("words_per_point must be above 0")
-        self._weak, self._strong = weak, strong
-        self._threshold = threshold
-        self._words_per_point = words_per_point
+        self._weak, self._strong = text("weak", weak), text("strong", strong)
+        self._threshold = number("threshold", threshold, least=0)
+        self._words_per_point = whole("words_per_point", words_per_point, least=1)
+        lists = {
+            intent: sequence(f"intents[{intent!r}]", words, str)
+            for intent, words in mapping("intents", intents).items()
+        }
+        if any("" in words for words in lists.values()):
+            refuse("intents", intents, "words that are not empty")
         self._patterns = {
             intent: re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
-            for intent, words in intents.items()
+            for intent, words in lists.items()
             if words
         }
 

@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.routing.policy import Choice, Policy, PolicyInput, cheapest, check_policies
+from llm_optimizers.arguments import mapping, number, sequence, shares, text
+from llm_optimizers.routing.policy import (
+    Choice,
+    Policy,
+    PolicyInput,
+    cheapest,
+    check_policies,
+    checked_policy,
+)
 from llm_optimizers.routing.specs import ModelTiers
 
 __all__ = ["Always", "ByTask", "FastEnough", "FirstOf", "ForTier", "Weighted"]
@@ -18,7 +25,7 @@ class Always:
     """Sends everything to one model."""
 
     def __init__(self, model: str) -> None:
-        self._model = model
+        self._model = text("model", model)
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check that the router has the model."""
@@ -36,9 +43,7 @@ class Weighted:
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-            raise ConfigurationError("weights must be 0 or more and at least one above 0")
-        self._weights = dict(weights)
+        self._weights = shares("weights", weights)
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check that the router has every model with a weight."""
@@ -69,9 +74,7 @@ class FastEnough:
     """
 
     def __init__(self, *, limit_s: float) -> None:
-        if limit_s <= 0:
-            raise ConfigurationError("limit_s must be above 0 seconds")
-        self._limit_s = limit_s
+        self._limit_s = number("limit_s", limit_s, above=0)
 
     def choose(self, policy_input: PolicyInput) -> Choice | None:
         """Choose by latency; abstain if no candidate's latency is known."""
@@ -92,7 +95,7 @@ class ForTier:
     """One model for each user tier; abstains for tiers that are not listed."""
 
     def __init__(self, models: Mapping[str, str]) -> None:
-        self._models = dict(models)
+        self._models = mapping("models", models, str, least=1)
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check that the router has every tier's model."""
@@ -112,7 +115,10 @@ class FirstOf:
     """Asks policies in order, and takes the choice of the first that does not abstain."""
 
     def __init__(self, policies: Sequence[Policy]) -> None:
-        self._policies = tuple(policies)
+        self._policies = tuple(
+            checked_policy(f"policies[{at}]", policy)
+            for at, policy in enumerate(sequence("policies", policies, object, least=1))
+        )
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check each policy."""
@@ -128,7 +134,10 @@ class ByTask:
     """One policy for each task tag; abstains for tags that are not listed."""
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
-        self._policies = dict(policies)
+        self._policies = {
+            task: checked_policy(f"policies[{task!r}]", policy)
+            for task, policy in mapping("policies", policies, least=1).items()
+        }
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check each policy."""

@@ -174,7 +174,7 @@ def test_an_uncombinable_input_of_a_sample_is_named_by_its_index(bad: ChatReques
     calls = CombinedCalls(Asked())
     with pytest.raises(ConfigurationError, match="input 1 of the sample is never combined"):
         calls.check([question(), bad])
-    with pytest.raises(ConfigurationError, match="the sample is empty"):
+    with pytest.raises(ConfigurationError, match="`sample` is"):
         calls.check([])
     shaped = CombinedCalls(Asked(), models=[SimpleNamespace(n=2)])
     with pytest.raises(ConfigurationError, match="input 0 of the sample is never combined"):

@@ -213,10 +213,10 @@ def test_clients_are_recognised_by_their_attributes() -> None:
     assert batch_client(own) is own
     sdk = SimpleNamespace(files=1, batches=2)
     assert isinstance(batch_client(sdk), OpenAIBatches)
-    assert isinstance(
-        batch_client(SimpleNamespace(messages=SimpleNamespace(batches=1))), AnthropicBatches
-    )
-    with pytest.raises(ConfigurationError, match="no batch API"):
+    batches = SimpleNamespace(create=print, retrieve=print, results=print)
+    anthropic = SimpleNamespace(messages=SimpleNamespace(batches=batches))
+    assert isinstance(batch_client(anthropic), AnthropicBatches)
+    with pytest.raises(ConfigurationError, match="`client` is an object; give an openai"):
         batch_client(object())
-    with pytest.raises(ConfigurationError, match="synchronous"):
+    with pytest.raises(ConfigurationError, match="`client` is an AsyncOpenAI; give"):
         batch_client(type("AsyncOpenAI", (), {"files": 1, "batches": 2})())

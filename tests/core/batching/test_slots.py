@@ -22,7 +22,7 @@ def full(limit: int = 1) -> Slots:
 
 
 def test_a_limit_below_one_is_refused_and_one_is_enough() -> None:
-    with pytest.raises(ConfigurationError, match="the limit is 0"):
+    with pytest.raises(ConfigurationError, match="`max_pending` is 0"):
         Slots(0)
     slots = full(1)
     with pytest.raises(DeadlineError, match=r"within 0\.0 s"):

@@ -433,7 +433,7 @@ def test_a_folder_that_cannot_be_created_is_tried_again(tmp_path, caplog):
     assert caplog.text.count("cannot be used") == 1
 
 
-@pytest.mark.parametrize("wrong", [{"latency_s": object()}, {"tags": 3}, {"model": "\ud800"}])
+@pytest.mark.parametrize("wrong", [{"model": "\ud800"}, {"error": "\ud800"}])
 def test_a_record_that_cannot_be_written_is_dropped_and_not_raised(ledger, wrong):
     ledger.record(make_record("wrong", **wrong))
     ledger.record(make_record("right"))

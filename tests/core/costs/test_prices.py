@@ -188,7 +188,7 @@ def test_a_tier_is_unpriced_before_its_price_is_known(book):
 
 @pytest.mark.parametrize("tier", ["Batch", "BATCH", "processing", "", None])
 def test_an_unknown_tier_raises(book, tier):
-    with pytest.raises(ConfigurationError, match="standard, batch, flex, priority"):
+    with pytest.raises(ConfigurationError, match=r"`tier` is .*; give 'standard', 'batch'"):
         book.cost(MILLION, "gpt-4o", tier=tier)
 
 
@@ -332,7 +332,7 @@ class TestOwnPrices:
 
     @pytest.mark.parametrize("bad", [Decimal(-1), 1.5, "1", None, Decimal("NaN")])
     def test_an_invalid_amount_is_refused(self, bad):
-        with pytest.raises(ConfigurationError, match="price input"):
+        with pytest.raises(ConfigurationError, match="`input` is"):
             ModelPrice(input=bad, output=Decimal(1))
 
     def test_a_discount_over_one_is_refused(self):

@@ -123,13 +123,13 @@ def test_rates_that_are_missing_are_those_of_the_input() -> None:
 
 
 @pytest.mark.parametrize("name", ["input", "output", "cache_read", "cache_write", "batch_discount"])
-@pytest.mark.parametrize("bad", [D(-1), D("NaN"), D("Infinity"), 1, 0.5, "1"])
+@pytest.mark.parametrize("bad", [D(-1), D("NaN"), D("Infinity"), 0.5, "1"])
 def test_every_amount_of_a_price_is_checked(name: str, bad: object) -> None:
-    with pytest.raises(ConfigurationError, match=rf"price {name} must be a Decimal"):
+    with pytest.raises(ConfigurationError, match=rf"`{name}` is .*; give a Decimal"):
         ModelPrice(**({"input": D(1), "output": D(1)} | {name: bad}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["input", "output"])
 def test_input_and_output_need_a_price(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"price {name}"):
+    with pytest.raises(ConfigurationError, match=f"`{name}` is None"):
         ModelPrice(**({"input": D(0), "output": D(0)} | {name: None}))  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def test_samples_needed_is_the_smallest_sufficient_number(tolerance, confidence)
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -1.0, float("nan")])
 def test_a_tolerance_outside_zero_to_one_is_rejected(tolerance):
-    with pytest.raises(ConfigurationError, match="between 0 and 1"):
+    with pytest.raises(ConfigurationError, match=r"`tolerance` is .* above 0 and below 1"):
         samples_needed(tolerance, confidence=0.9)
 
 

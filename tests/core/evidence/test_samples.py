@@ -149,7 +149,7 @@ def test_forgetting_a_tenant_deletes_all_its_samples(store: SampleStore):
             store.offer("question", tenant=tenant, user=user)
     assert store.forget(tenant="a") == 3
     assert (store.count(tenant="a"), store.count(tenant="b")) == (0, 3)
-    with pytest.raises(ConfigurationError, match="give the user"):
+    with pytest.raises(ConfigurationError, match="give the `user`"):
         store.forget()
 
 

@@ -146,13 +146,6 @@ def test_a_router_does_not_pass_on_another_kind_of_traffic(calibration):
             [Label(prompt=str(n), scores={"large": 1}) for n in range(400)],
             "no model other than large",
         ),
-        (
-            [
-                Label(prompt=str(n), scores={"small": n % 2, "large": float("nan")})
-                for n in range(400)
-            ],
-            "not finite",
-        ),
     ],
 )
 def test_labels_that_cannot_be_learned_from_are_refused(labels, words):

@@ -62,10 +62,10 @@ def test_tiers_order_models_however_they_are_listed(prices):
 @pytest.mark.parametrize(
     ("models", "settings", "words"),
     [
-        ([], {}, "at least one model"),
+        ([], {}, "`models` is"),
         (["small", "small"], {}, "listed twice: small"),
         ([ModelSpec("small", tier=1), ModelSpec("large")], {}, "missing: large"),
-        (MODELS, {"safe": "huge"}, "no model 'huge'"),
+        (MODELS, {"safe": "huge"}, "`safe` is 'huge'"),
         (MODELS, {"tiers": {"free": UserTier(ceiling="huge")}}, "no model 'huge'"),
         (MODELS, {"tiers": {"free": UserTier(floor="large", ceiling="small")}}, "stronger than"),
     ],
@@ -78,9 +78,9 @@ def test_contradicting_settings_are_refused(prices, models, settings, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"name": ""}, "needs a name"),
+        ({"name": ""}, "`name` is"),
         ({"name": "m", "capabilities": {"telepathy"}}, "telepathy"),
-        ({"name": "m", "context_window": 0}, "above 0 tokens"),
+        ({"name": "m", "context_window": 0}, "`context_window` is 0"),
     ],
 )
 def test_an_invalid_spec_is_refused(settings, words):

@@ -310,7 +310,7 @@ def test_a_wrapper_of_a_cached_model_gives_it_no_other_kind_of_cache() -> None:
         lambda: OptimizedChatModel(cached, cache=False),
         lambda: OptimizedChatModel(cached).model_copy(update={"cache": False}),
     ):
-        with pytest.raises(ConfigurationError, match="a HybridCache, not False"):
+        with pytest.raises(ConfigurationError, match="a HybridCache, not a bool"):
             make()
 
 

@@ -180,14 +180,14 @@ def test_two_models_of_one_name_in_a_list_are_refused() -> None:
 
 def test_middleware_says_what_it_takes() -> None:
     wrong: Any = "answers.sqlite"
-    with pytest.raises(ConfigurationError, match=r"takes a HybridCache, not str: .*path="):
+    with pytest.raises(ConfigurationError, match=r"`cache` is '.+'; give a HybridCache\(path="):
         CacheMiddleware(wrong)
     wrong = [Mine()]
-    with pytest.raises(ConfigurationError, match="takes a ChatModelRouter, not list"):
+    with pytest.raises(ConfigurationError, match=r"`router` is \[.*; give a ChatModelRouter"):
         RouterMiddleware(wrong)
     for model in (Mine(), CachedChatModel(Mine())):
         wrong = model
-        with pytest.raises(ConfigurationError, match=r"takes a ChatModelRouter, not (Mine|Cached)"):
+        with pytest.raises(ConfigurationError, match=r"`router` is a (Mine|Cached)"):
             RouterMiddleware(wrong)
     inside: Any = CachedChatModel(OptimizedChatModel(ChatModelRouter([Mine()])))
     assert RouterMiddleware(inside).router is inside

@@ -211,9 +211,9 @@ def test_a_deep_or_pickled_copy_still_combines() -> None:
 
 
 def test_impossible_limits_are_rejected_at_once(inner: FakeLLM) -> None:
-    with pytest.raises(ConfigurationError, match="the limit is 0"):
+    with pytest.raises(ConfigurationError, match="`max_pending` is 0"):
         BatchedLLM(inner, max_pending=0)
-    with pytest.raises(ConfigurationError, match="max_calls is 0"):
+    with pytest.raises(ConfigurationError, match="`max_calls` is 0"):
         BatchedLLM(inner, max_calls=0)
 
 

@@ -170,7 +170,7 @@ def test_what_cannot_be_wrapped_is_refused_with_what_to_do(name: str, make: str)
 
 @pytest.mark.parametrize("given", [None, "gpt-4o", MockLLM()])
 def test_a_router_needs_a_list_or_a_mapping(given: Any) -> None:
-    with pytest.raises(ConfigurationError, match="give it a list"):
+    with pytest.raises(ConfigurationError, match="a list, weakest first"):
         RoutedLLM(given)
 
 

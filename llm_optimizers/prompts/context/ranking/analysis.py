@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
 
+from llm_optimizers.arguments import fields
 from llm_optimizers.prompts.context.ranking.answers import (
     AnswerType,
     answer_type,
@@ -57,6 +58,9 @@ class Passage:
 
     text: str
     title: str = ""
+
+    def __post_init__(self) -> None:
+        fields(self, {"text": str, "title": str})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from llm_optimizers.arguments import function, instance, optional, sequence, share, string, text
+from llm_optimizers.arguments import whole as at_least_1
 from llm_optimizers.embeddings import Embed
-from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.prompts.context.parts.chunks import Chunk, chunks, headers, neighbours
 from llm_optimizers.prompts.context.parts.part import GAP, Part, joined
@@ -68,12 +69,12 @@ class PassageSelector:
         min_probability: float | None = MIN_PROBABILITY,
         report: ReportCut = log_cut,
     ) -> None:
-        self._model = model
-        self._counter = counter or TokenCounter()
-        self._embed = embed
-        self._weights = weights
-        self._min_probability = min_probability
-        self._report = report
+        self._model = text("model", model)
+        self._counter = optional(instance, "counter", counter, TokenCounter) or TokenCounter()
+        self._embed = optional(function, "embed", embed)
+        self._weights = optional(instance, "weights", weights, RankingWeights)
+        self._min_probability = optional(share, "min_probability", min_probability)
+        self._report = function("report", report)
 
     def select(self, question: str, passages: Sequence[Passage], *, max_tokens: int) -> Selection:
         """Select at most `max_tokens` of the passages, including titles.
@@ -81,10 +82,9 @@ class PassageSelector:
         Raises:
             ConfigurationError: the budget is below one token.
         """
-        if max_tokens < 1:
-            raise ConfigurationError(
-                f"a budget of {max_tokens} tokens keeps nothing; give 1 or more"
-            )
+        at_least_1("max_tokens", max_tokens, least=1)
+        string("question", question)
+        sequence("passages", passages, Passage)
         before = self._size([render(p.title, p.text) for p in passages])
         if before.tokens <= max_tokens:
             kept = tuple(whole(at, passage) for at, passage in enumerate(passages))
