@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -33,6 +32,7 @@ from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.records import Status
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _RUN_OF_ANSWER = re.compile(r"(?:lc_)?run-+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a
 _REMEMBERED = 4_096
 _MAX_OPEN_RUNS = 20_000
 """With more open runs than this, the oldest is recorded as abandoned."""
-logger = logging.getLogger("llm_optimizers.costs")
+logger = safe_logger("llm_optimizers.costs")
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ vectors.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from llama_index_llm_optimizers.identity import identity_of_embedding
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read
 from llm_optimizers.pickling import PickledAsArguments, check_fields
+from llm_optimizers.shown import safe_logger
 
 __all__ = [
     "EmbeddingCacheHitEvent",
@@ -34,7 +34,7 @@ __all__ = [
     "with_embeddings_cache",
 ]
 
-logger = logging.getLogger("llm_optimizers.caching")
+logger = safe_logger("llm_optimizers.caching")
 _dispatcher = get_dispatcher(__name__)
 M = TypeVar("M", bound=BaseEmbedding)
 T = TypeVar("T")

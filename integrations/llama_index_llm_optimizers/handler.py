@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -36,10 +35,11 @@ from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.records import Status
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["CostEventHandler"]
 
-logger = logging.getLogger("llm_optimizers.costs")
+logger = safe_logger("llm_optimizers.costs")
 
 _STRUCTURED = "structured_llm"
 """Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.output import AsJSON, console, exit_on_error
 from llm_optimizers.cli.replay import (
     BaseURL,
     FrameworkName,
@@ -49,10 +48,12 @@ def demo(
         wanted.discard(Strategy.batching)
         if not wanted:
             raise typer.BadParameter("--only batching needs the recorded answers: no --live")
-    console = Console(stderr=True)
     router = None
     if Strategy.routing in wanted:
-        with exit_on_error(), console.status("calibrating the router on the week before …"):
+        with (
+            exit_on_error(),
+            console(err=True).status("calibrating the router on the week before …"),
+        ):
             router = _calibrated(framework)
     strategies = Strategies(
         cache=Strategy.cache in wanted,

@@ -8,7 +8,6 @@ raises, since figures from an incomplete ledger would be wrong.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sqlite3
 import threading
@@ -25,9 +24,10 @@ from llm_optimizers.costs import ledger_rows
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote
 from llm_optimizers.costs.summary import Summary
-from llm_optimizers.costs.tally import summarise
+from llm_optimizers.costs.tally import summarise_rows
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["Ledger"]
@@ -35,8 +35,8 @@ __all__ = ["Ledger"]
 T = TypeVar("T")
 _Row: TypeAlias = tuple[Any, ...]
 
-_log = logging.getLogger(__name__)
-_ALWAYS = 2**62
+_log = safe_logger(__name__)
+_ALWAYS = 2**63 - 1
 _PAGE = 1_000
 # Seconds to wait for another process that is writing.
 _WAIT = 1.0
@@ -70,7 +70,7 @@ class Ledger(PickledAsArguments):
         self._warned = False
         self._closed = False
         self._locked = False
-        self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT)
+        self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._delayed_rows = _DelayedRows(self._database, self._drop)
         try:
             self._database.open()
@@ -131,12 +131,12 @@ class Ledger(PickledAsArguments):
     ) -> Iterator[CallRecord]:
         """Iterate over the calls with `since` <= time < `until`, in the order written.
 
+        Of a damaged row, what can be read is returned; `Summary.damaged` counts them.
+
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else ledger_rows.micros(since)
-        last = _ALWAYS if until is None else ledger_rows.micros(until)
-        return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
+        return (record for record, _ in self._calls(since, until) if record is not None)
 
     def notes(self, kind: str, since: datetime | None = None) -> Iterator[LedgerNote]:
         """Iterate over the notes of a kind from `since` on, in the order written.
@@ -145,7 +145,8 @@ class Ledger(PickledAsArguments):
             StoreError: the ledger cannot be read.
         """
         first = -_ALWAYS if since is None else ledger_rows.micros(since)
-        return self._read(ledger_rows.SELECT_NOTES, (kind, first), ledger_rows.read_note)
+        found = self._read(ledger_rows.SELECT_NOTES, (kind, first), ledger_rows.read_note)
+        return (note for note, _ in found if note is not None)
 
     def summary(
         self,
@@ -159,7 +160,7 @@ class Ledger(PickledAsArguments):
         Raises:
             StoreError: the ledger cannot be read.
         """
-        return summarise(self.records(since, until), premium_model=premium_model)
+        return summarise_rows(self._calls(since, until), premium_model=premium_model)
 
     def close(self) -> None:
         """Close the file; later records are dropped and counted."""
@@ -195,6 +196,14 @@ class Ledger(PickledAsArguments):
             self._delayed_rows.add(insert, row)
         else:
             self._locked = False
+
+    def _calls(
+        self, since: datetime | None, until: datetime | None
+    ) -> Iterator[tuple[CallRecord | None, bool]]:
+        """Iterate over the calls, each with whether its row is damaged."""
+        first = -_ALWAYS if since is None else ledger_rows.micros(since)
+        last = _ALWAYS if until is None else ledger_rows.micros(until)
+        return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
 
     def _read(
         self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from llm_optimizers.arguments import refuse
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["Usage"]
@@ -24,7 +25,7 @@ class Usage:
     includes `cache_write_1h_tokens` (Anthropic's one-hour cache has a separate rate).
 
     Raises:
-        ConfigurationError: a count is negative or not an int.
+        ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
     """
 
     input_tokens: int = 0
@@ -91,7 +92,7 @@ class Usage:
         (x.ai: https://docs.x.ai/docs/guides/reasoning); it is added to the output here.
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         prompt = _part(raw, "prompt_tokens_details") or _part(raw, "input_tokens_details")
         answer = _part(raw, "completion_tokens_details") or _part(raw, "output_tokens_details")
@@ -121,7 +122,7 @@ class Usage:
         (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching); they are added.
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         read = _first(raw, "cache_read_input_tokens")
         by_age = _part(raw, "cache_creation")
@@ -146,7 +147,7 @@ class Usage:
         (https://ai.google.dev/api/generate-content#UsageMetadata); they are added.
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         thoughts = _first(raw, "thoughts_token_count", "thoughtsTokenCount")
         return cls(
@@ -165,7 +166,7 @@ class Usage:
         (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html).
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
         written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
@@ -188,7 +189,7 @@ class Usage:
         (https://docs.cohere.com/reference/chat).
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         counts = _part(raw, "billed_units") or _part(raw, "tokens")
         return cls(
@@ -204,7 +205,7 @@ class Usage:
         https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         return cls(
             input_tokens=_first(raw, "prompt_eval_count", "input_token_count"),
@@ -243,6 +244,7 @@ _FORMATS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Usage]], ...
         Usage.from_plain,
     ),
 )
+_MOST = 2**63 - 1  # what a ledger can store
 _FIELDS = tuple(field.name for field in fields(Usage))
 
 
@@ -263,6 +265,6 @@ def _first(raw: Mapping[str, Any], *keys: str) -> int:
 
 
 def _check_count(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ConfigurationError(f"usage {name} must be an int of 0 or more, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        refuse(name, value, f"a whole number from 0 to {_MOST}")
     return value

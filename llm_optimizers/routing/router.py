@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from llm_optimizers.routing.request import (
     requirements_of,
 )
 from llm_optimizers.routing.specs import ModelSpec, ModelTiers, UserTier
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Clock
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DECISION_NOTE", "Router"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 PRICES_VALID_S = 3600.0
 

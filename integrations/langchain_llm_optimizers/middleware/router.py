@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -22,8 +21,9 @@ from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.joint_class import shared_class
+from llm_optimizers.shown import safe_logger
 
-_log = logging.getLogger("llm_optimizers.routing")
+_log = safe_logger("llm_optimizers.routing")
 
 __all__ = ["RouterMiddleware"]
 

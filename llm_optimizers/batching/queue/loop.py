@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -23,6 +22,7 @@ from llm_optimizers.batching.queue.worker import JobWorker
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.errors import ConfigurationError, ItemError, RefusedError, StoreError
 from llm_optimizers.lazy import renamed_attributes
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["BacklogAlert", "LoopThread", "QueueRuntime"]
@@ -35,7 +35,7 @@ _UPKEEP_SECONDS = 1.0
 _FORGET_EVERY = 60
 _LATEST = 1_000
 
-logger = logging.getLogger(__name__)
+logger = safe_logger(__name__)
 
 
 class LoopThread:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from llm_optimizers.batching.queue.job import PRIORITIES, AttemptOutcome, Job
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import is_permanent, retry_after
+from llm_optimizers.secrets import redacted
 
 __all__ = [
     "Bucket",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _BURST = 0.1
+_LONGEST_ERROR = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +150,13 @@ def _wait(needed: float, level: float, rate: float) -> float:
 def after_failure(
     job: Job, error: Exception, policy: RetryPolicy, *, now: float, rng: random.Random
 ) -> AttemptOutcome:
-    """Decide what follows a failed attempt; the error's text is kept with the job, never logged."""
-    # A lone surrogate cannot be stored.
-    text = str(error)[:2_000].encode(errors="replace").decode()
+    """Decide what follows a failed attempt.
+
+    The error's text is kept with the job, without secrets, and never logged.
+    """
+    # Redacted before it is cut, or half a key would stay. A lone surrogate cannot be stored.
+    text = redacted(str(error)[: 2 * _LONGEST_ERROR])[:_LONGEST_ERROR]
+    text = text.encode(errors="replace").decode()
     kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:
         return AttemptOutcome(state="dead", error=text, error_kind=kind)

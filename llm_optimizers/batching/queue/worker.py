@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import random
 import uuid
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from llm_optimizers.batching.queue.job import AttemptOutcome, Claim, Job, dump_j
 from llm_optimizers.batching.queue.rules import QueueRules, after_failure
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["Handler", "JobWorker"]
@@ -28,7 +28,7 @@ _LAST_TRIES = 5  # while the worker is closing; otherwise it retries until it su
 _LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
 
-logger = logging.getLogger(__name__)
+logger = safe_logger(__name__)
 
 
 class JobWorker:

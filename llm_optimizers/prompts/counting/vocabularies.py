@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import os
 import re
 import shutil
@@ -23,12 +22,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_optimizers.shown import safe_logger
+
 if TYPE_CHECKING:
     import tiktoken
 
 __all__ = ["EncodingLoader", "bare_name", "encoding_name", "is_recent_openai", "load_encoding"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 _SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 _SHIPPED = ("cl100k_base", "o200k_base")

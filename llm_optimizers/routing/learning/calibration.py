@@ -21,7 +21,15 @@ from llm_optimizers.routing.learning.activation import ActivationReport, assess_
 from llm_optimizers.routing.learning.features import Features, Featurizer
 from llm_optimizers.routing.learning.gains import GainModel
 
-__all__ = ["BITS", "Calibration", "calibrate", "cross_scores", "evaluate"]
+__all__ = [
+    "BITS",
+    "Calibration",
+    "calibrate",
+    "cheaper_models",
+    "cross_scores",
+    "evaluate",
+    "problems_of",
+]
 
 BITS = 17
 FOLDS = 5
@@ -71,13 +79,11 @@ def calibrate(
     """
     from llm_optimizers.routing.learning.fitting import fit_gains  # serving must not need it
 
-    cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
-    if not cheap:
-        raise ConfigurationError(f"the labels score no model other than {strong}")
-    wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
+    cheap = cheaper_models(labels, strong=strong, weak=weak)
+    wrong = problems_of(labels, strong=strong, weak=cheap)
     reasons = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
     if reasons:
-        raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(reasons))
+        raise ConfigurationError("these labels cannot be fitted: " + "; ".join(reasons))
     distinct = merged(labels)
     featurizer = Featurizer(bits=BITS)
     features = [featurizer.read(label.prompt) for label in distinct]
@@ -107,6 +113,25 @@ def calibrate(
         edges={w: quantile_edges(scores[w]) for w in cheap},
         untagged="" in tasks,
     )
+
+
+def cheaper_models(labels: Sequence[Label], *, strong: str, weak: Sequence[str] = ()) -> list[str]:
+    """Return the cheap models to fit: those given, else every other model that labels score.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
+    if not cheap:
+        raise ConfigurationError(f"the labels score no model other than {strong}")
+    return cheap
+
+
+def problems_of(
+    labels: Sequence[Label], *, strong: str, weak: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return why the labels of each cheap model cannot be learned from; see `label_problems`."""
+    return {model: label_problems(labels, strong=strong, weak=model) for model in weak}
 
 
 def cross_scores(
