@@ -41,6 +41,8 @@ def demo(
     chain and the real SDK, over HTTP, to a server on this machine that answers from the log:
     once without, once with the strategies. It needs no API key and no network. A real provider
     (--live) gets no batches, since they may take a day.
+
+    Example: `llm-optimizers demo --only cache --ledger demo.sqlite`
     """
     endpoint = endpoint_of(live=live, base_url=base_url, model=model)
     wanted = set(only or Strategy)

@@ -6,7 +6,8 @@ context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
 pricing.py      price_call: a call's cost, its baseline, and the savings between the two
 records.py      CallRecord, Saving, LedgerNote: what the ledger stores
-ledger.py       Ledger: an append-only store; ledger_rows.py: its SQLite tables
+ledger.py       Ledger: an append-only store; ledger_rows.py: its SQLite tables; row_fields.py:
+                their fields, repaired or found damaged; amounts.py: what is an amount of dollars
 summary.py      Summary: totals and shares; tally.py adds them up
 
 Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
