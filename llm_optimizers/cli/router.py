@@ -88,10 +88,13 @@ def fit(
         artefact.save(out)
     steps = next_steps(artefact, labels=labels, out=out)
     extra = {"file": str(out), "next": steps}
-    _show_reports(artefact.reports, as_json=as_json, extra=extra)
+    declined = any(problems_of(given, strong=strong, weak=list(artefact.reports)).values())
+    _show_reports(artefact.reports, as_json=as_json, extra=extra, measured=not declined)
     if not as_json:
         say(f"{shown(out)} is written.\n" + "\n".join(shown(step) for step in steps))
-    if any(problems_of(given, strong=strong, weak=list(artefact.reports)).values()):
+    if declined:
+        why = [f"{weak}: {'; '.join(r.reasons)}" for weak, r in artefact.reports.items()]
+        say(f"nothing can be learned from these labels: {shown('; '.join(why))}", err=True)
         raise typer.Exit(2)
 
 
@@ -186,32 +189,45 @@ def experiment_table(name: str, rows: list[Mapping[str, object]]) -> Table:
 
 
 def _show_reports(
-    reports: Mapping[str, ActivationReport], *, as_json: bool, extra: Mapping[str, Any]
+    reports: Mapping[str, ActivationReport],
+    *,
+    as_json: bool,
+    extra: Mapping[str, Any],
+    measured: bool = True,
 ) -> None:
+    """Show each model's report; of one where nothing was `measured`, no figures."""
     if as_json:
-        rows = {weak: _as_json(report) for weak, report in reports.items()}
+        rows = {weak: _as_json(report, measured) for weak, report in reports.items()}
         print_json({**extra, "models": rows}, indent=2)
         return
     for weak, report in reports.items():
         table = Table(title=cell(f"{weak} instead of {report.strong}"), show_header=False)
-        for label, value in _lines(report):
+        for label, value in _conclusion(report) + (_figures(report) if measured else []):
             table.add_row(cell(label), cell(value))
         console().print(table)
 
 
-def _as_json(report: ActivationReport) -> dict[str, Any]:
+def _as_json(report: ActivationReport, measured: bool) -> dict[str, Any]:
     fields = asdict(report)
     fields["lacking"] = fields.pop("labels_needed")
+    if not measured:
+        known = ("weak", "strong", "labels", "tolerance", "reasons", "lacking")
+        fields = {name: value if name in known else None for name, value in fields.items()}
     return {**fields, "passed": report.passed}
 
 
-def _lines(report: ActivationReport) -> list[tuple[str, str]]:
-    """Return a report as labels and values, the result first."""
+def _conclusion(report: ActivationReport) -> list[tuple[str, str]]:
+    """Return the result and its reasons as labels and values."""
     lines = [("May act", "yes" if report.passed else "no: the strong model answers everything")]
     lines += [("Why not", reason) for reason in report.reasons]
     if report.labels_needed is not None:
         lines.append(("More labels needed", f"about {report.labels_needed:,}"))
-    lines += [
+    return lines
+
+
+def _figures(report: ActivationReport) -> list[tuple[str, str]]:
+    """Return what was measured as labels and values."""
+    lines = [
         ("Held-out labels", f"{report.labels:,}"),
         (f"Quality {report.strong} gains", str(report.gap)),
         ("APGR (0.5 is chance)", str(report.apgr)),

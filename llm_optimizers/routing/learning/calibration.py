@@ -119,9 +119,14 @@ def cheaper_models(labels: Sequence[Label], *, strong: str, weak: Sequence[str] 
     """Return the cheap models to fit: those given, else every other model that labels score.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or no label scores the strong model.
     """
-    cheap = list(weak) or sorted({m for label in labels for m in label.scores} - {strong})
+    scored = {model for label in labels for model in label.scores}
+    if scored and strong not in scored:
+        raise ConfigurationError(
+            f"no label scores {strong}; the labels score {', '.join(sorted(scored))}"
+        )
+    cheap = list(weak) or sorted(scored - {strong})
     if not cheap:
         raise ConfigurationError(f"the labels score no model other than {strong}")
     return cheap

@@ -42,7 +42,7 @@ def calibrate_or_decline(
     """Calibrate as `calibrate` does; labels that cannot be learned from give a declined router.
 
     Raises:
-        ConfigurationError: the labels score no model other than `strong`.
+        ConfigurationError: the labels score not `strong`, or no other model.
         ImportError: the `fit` extra is not installed; says how to install it.
     """
     cheap = cheaper_models(labels, strong=strong, weak=weak)

@@ -97,6 +97,8 @@ def test_the_file_is_written_even_if_the_router_fails_and_never_acts(
     printed = json.loads(result.stdout)
     assert printed["file"] == str(out)
     assert missing in " ".join(printed["next"])
+    shown = printed["models"]["small"]
+    assert (shown["gap"] is None) == (code == 2), "nothing was measured"
     assert ("llm-optimizers router fit" in printed["next"][-1]) == (code == 2)
     policy = LearnedPolicy(out)
     router = Router(["small", "large"], policy=policy)
@@ -127,6 +129,14 @@ def test_a_router_that_may_act_says_the_code_that_uses_it(fitted):
     assert result.exit_code == 0
     assert "ChatModelRouter(models={'small': …, 'large': …}" in result.output
     assert f"RoutedLLM({{'small': …, 'large': …}}, policy=LearnedPolicy('{fitted}" in result.output
+
+
+def test_a_strong_model_that_no_label_scores_is_named(tmp_path: Path):
+    labels = write(tmp_path / "few.jsonl", 30, seed=1)
+    result = run("fit", labels, "--strong", "lrage", "--out", tmp_path / "router.json")
+    assert result.exit_code == 2
+    assert "no label scores lrage; the labels score large, small" in result.output
+    assert not (tmp_path / "router.json").exists()
 
 
 def test_a_folder_is_no_router_file(tmp_path: Path):
