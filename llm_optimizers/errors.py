@@ -21,6 +21,8 @@ from __future__ import annotations
 import copyreg
 from typing import Any
 
+from llm_optimizers.shown import shown_lines
+
 __all__ = [
     "BusyError",
     "ConfigurationError",
@@ -38,13 +40,21 @@ __all__ = [
 
 
 class LLMOptimizersError(Exception):
-    """The base class of every error in this package."""
+    """The base class of every error in this package.
+
+    Its text is safe to show and to keep: it names what users and providers sent, so control
+    characters are escaped and secrets removed.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shown_lines(arg) if isinstance(arg, str) else arg for arg in args))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Python would create it again from `args` alone, and fail where an argument has a name: a
         # worker's error that cannot be unpickled makes `Pool.map` wait forever.
         newobj: Any = copyreg.__newobj__  # type: ignore[attr-defined]
-        return newobj, (type(self), *self.args), vars(self) or None
+        # With `args`, because `TimeoutError` sets them only when it is initialised.
+        return newobj, (type(self), *self.args), {**vars(self), "args": self.args}
 
 
 class ConfigurationError(LLMOptimizersError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections import OrderedDict
@@ -40,6 +39,7 @@ from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest
 from llm_optimizers.warming import WarmsUp, warm_up_all
 
@@ -51,7 +51,7 @@ __all__ = ["CostCallbackHandler"]
 
 _RUN_OF_ANSWER = re.compile(r"(?:lc_)?run-+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _REMEMBERED = 4_096
-logger = logging.getLogger("llm_optimizers.costs")
+logger = safe_logger("llm_optimizers.costs")
 
 
 @dataclass(slots=True)

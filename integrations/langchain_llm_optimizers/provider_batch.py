@@ -6,7 +6,6 @@ give the request bodies; the steps after it run on the answers when they are col
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -37,12 +36,13 @@ from llm_optimizers.batching.provider import PreparedRequest
 from llm_optimizers.errors import ConfigurationError, ItemError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.fingerprint import digest
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["batch_later", "collect_later"]
 
 _A_BATCH = "a ProviderBatch(path='batches.sqlite')"
 
-_log = logging.getLogger("llm_optimizers.batching")
+_log = safe_logger("llm_optimizers.batching")
 _NOT_IN_A_BATCH = (
     "extra_headers",
     "ls_structured_output_format",  # for LangChain's tracing, not for the provider

@@ -6,7 +6,6 @@ vectors.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from llm_optimizers.arguments import instance, optional, text
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read
 from llm_optimizers.pickling import PickledAsArguments, check_fields
+from llm_optimizers.shown import safe_logger
 
 __all__ = [
     "EmbeddingCacheHitEvent",
@@ -28,7 +28,7 @@ __all__ = [
     "with_embeddings_cache",
 ]
 
-logger = logging.getLogger("llm_optimizers.caching")
+logger = safe_logger("llm_optimizers.caching")
 _dispatcher = get_dispatcher(__name__)
 M = TypeVar("M", bound=BaseEmbedding)
 T = TypeVar("T")

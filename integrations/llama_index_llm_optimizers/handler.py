@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from types import TracebackType
@@ -41,11 +40,12 @@ from llm_optimizers.costs.records import CallRecord, Status
 from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["CostEventHandler"]
 
-logger = logging.getLogger("llm_optimizers.costs")
+logger = safe_logger("llm_optimizers.costs")
 
 _STRUCTURED = "structured_llm"
 """Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""

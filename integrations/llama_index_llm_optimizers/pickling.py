@@ -7,17 +7,17 @@ original breaks. `IngestionPipeline(num_workers=2)` pickles every component in i
 
 from __future__ import annotations
 
-import logging
 from typing import Any, ClassVar
 
 from llama_index.core.schema import BaseComponent
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.pickling.models import PickledWhole, spared
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["WholeComponent"]
 
-logger = logging.getLogger("llm_optimizers")
+logger = safe_logger("llm_optimizers")
 
 
 class WholeComponent(PickledWhole, BaseComponent):

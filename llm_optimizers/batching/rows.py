@@ -31,6 +31,7 @@ from llm_optimizers.arguments import function, mapping, optional, string, text, 
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
 from llm_optimizers.errors import ConfigurationError, ItemError, UnpricedError
 from llm_optimizers.forks import ProcessLock
+from llm_optimizers.shown import shown_lines
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -138,7 +139,7 @@ class AskRows:
         except Exception as error:  # noqa: BLE001 - it becomes the row's error
             cost = None if usage is None else self._cost(usage)
             return _with_result(
-                row, error=f"{type(error).__name__}: {error}", usage=usage, cost=cost
+                row, error=f"{type(error).__name__}: {shown_lines(error)}", usage=usage, cost=cost
             )
         return _with_result(row, result=text, usage=usage, cost=self._cost(usage))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,10 +11,11 @@ from llm_optimizers.caching.keys import Unmatched
 from llm_optimizers.caching.misses import MissReasons
 from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import LLMOptimizersError
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["CacheStats", "Counters"]
 
-logger = logging.getLogger("llm_optimizers.caching")
+logger = safe_logger("llm_optimizers.caching")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ def main() -> None:
     """Run the command, or say what to install if the `cli` extra is missing."""
     try:
         from llm_optimizers.cli.app import app
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # as in `running`, which is not imported yet
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise

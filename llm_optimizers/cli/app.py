@@ -15,11 +15,13 @@ from llm_optimizers.cli.queue import queue
 from llm_optimizers.cli.replay import replay_log
 from llm_optimizers.cli.report import report
 from llm_optimizers.cli.router import router
+from llm_optimizers.cli.running import Commands
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="llm-optimizers",
+    cls=Commands,
     help="See what your LLM calls cost, and how much caching, routing, shorter prompts and "
     "batching save.",
     no_args_is_help=True,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from llm_optimizers.batching import BatchResult, BatchStatus, ProviderBatch
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.output import AsJSON, console, exit_on_error, print_json, say
 from llm_optimizers.connections.paths import file_path, replacing
 from llm_optimizers.costs import Ledger
+from llm_optimizers.shown import shown
+from llm_optimizers.text.json_lines import json_line
 
 __all__ = ["cancel", "collect", "status", "submit"]
 
@@ -43,8 +43,11 @@ def submit(
     base_url: BaseURLOption = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Check a file and submit its requests; running it twice submits them once."""
-    with _batch(file, journal, provider, base_url, None) as batch:
+    """Check a file and submit its requests; running it twice submits them once.
+
+    Example: `llm-optimizers queue submit monday.jsonl`
+    """
+    with _batch(file, journal, provider, base_url, None, new=True) as batch:
         _show(batch.status(batch.submit(file, id=_id_of(file))), as_json=as_json)
 
 
@@ -56,7 +59,10 @@ def status(
     ledger: LedgerOption = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Show the state of a file's batch; submits and fetches whatever is due."""
+    """Show the state of a file's batch; submits and fetches whatever is due.
+
+    Example: `llm-optimizers queue status monday.jsonl --ledger costs.sqlite`
+    """
     with _batch(file, journal, provider, base_url, ledger) as batch:
         _show(batch.status(_job(batch, file)), as_json=as_json)
 
@@ -80,6 +86,8 @@ def collect(
     """Wait for a file's batch and write its results, in the order of the requests.
 
     Exits with 1 if some requests were not answered, with 2 if the timeout was reached.
+
+    Example: `llm-optimizers queue collect monday.jsonl --ledger costs.sqlite`
     """
     target = out or file.with_suffix(".results.jsonl")
     with _batch(file, journal, provider, base_url, ledger, poll) as batch:
@@ -88,11 +96,11 @@ def collect(
             with _bar() as progress:
                 batch.collect(job, timeout=timeout, progress=progress)
         except TimeoutError as error:
-            typer.echo(str(error), err=True)
+            say(str(error), err=True)
             raise typer.Exit(2) from None
         with replacing(file_path("out", target)) as lines:
             for result in batch.results(job):
-                lines.write(json.dumps(_line(result, full=full), ensure_ascii=False) + "\n")
+                lines.write(json_line(_line(result, full=full)))
         ended = batch.status(job)
         _show(ended, as_json=as_json, extra={"results": str(target)})
         raise typer.Exit(0 if ended.answered == ended.total else 1)
@@ -105,7 +113,10 @@ def cancel(
     base_url: BaseURLOption = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Cancel a file's batch; `collect` still returns finished answers, which are billed."""
+    """Cancel a file's batch; `collect` still returns finished answers, which are billed.
+
+    Example: `llm-optimizers queue cancel monday.jsonl`
+    """
     with _batch(file, journal, provider, base_url, None) as batch:
         _show(batch.cancel(_job(batch, file)), as_json=as_json)
 
@@ -118,13 +129,17 @@ def _batch(
     base_url: str | None,
     ledger: Path | None,
     poll: float = 30.0,
+    *,
+    new: bool = False,
 ) -> Iterator[ProviderBatch]:
+    path = journal or file.with_name(f"{file.name}.batch.db")
+    if not new and not path.exists():
+        _refuse_unsubmitted(file)
     with exit_on_error(), ExitStack() as stack:
         account = None if ledger is None else stack.enter_context(Ledger(ledger))
         client = _client(provider, base_url)
         if hasattr(client, "close"):
             stack.callback(client.close)
-        path = journal or file.with_name(f"{file.name}.batch.db")
         batch = ProviderBatch(client, path=path, ledger=account, poll_s=poll)
         yield stack.enter_context(closing(batch))
 
@@ -157,15 +172,20 @@ def _job(batch: ProviderBatch, file: Path) -> str:
     """Return the batch that was submitted last."""
     jobs = batch.jobs()
     if not jobs:
-        typer.echo(f"{file} was not submitted; run: llm-optimizers queue submit {file}", err=True)
-        raise typer.Exit(1)
+        _refuse_unsubmitted(file)
     return jobs[0]
+
+
+def _refuse_unsubmitted(file: Path) -> NoReturn:
+    name = shown(file)
+    say(f"{name} was not submitted; run: llm-optimizers queue submit {name}", err=True)
+    raise typer.Exit(1)
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[BatchStatus], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+    with Progress(*columns, TimeElapsedColumn(), console=console(err=True)) as progress:
         task = progress.add_task("collecting", total=None)
 
         def update(status: BatchStatus) -> None:
@@ -201,9 +221,9 @@ def _show(status: BatchStatus, *, as_json: bool, extra: dict[str, str] | None = 
         for s in status.shards
     ]
     if as_json:
-        typer.echo(json.dumps({**figures, "shards": shards}))
+        print_json({**figures, "shards": shards})
         return
     for name, value in figures.items():
-        typer.echo(f"{name:<10} {value}")
+        say(f"{name:<10} {shown(value)}")
     for shard in shards:
-        typer.echo(f"  shard {shard['number']}: {shard['requests']} requests, {shard['state']}")
+        say(f"  shard {shard['number']}: {shard['requests']} requests, {shown(shard['state'])}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.output import AsJSON, console, exit_on_error
 from llm_optimizers.cli.replay import (
     BaseURL,
     FrameworkName,
@@ -42,6 +41,8 @@ def demo(
     chain and the real SDK, over HTTP, to a server on this machine that answers from the log:
     once without, once with the strategies. It needs no API key and no network. A real provider
     (--live) gets no batches, since they may take a day.
+
+    Example: `llm-optimizers demo --only cache --ledger demo.sqlite`
     """
     endpoint = endpoint_of(live=live, base_url=base_url, model=model)
     wanted = set(only or Strategy)
@@ -49,10 +50,12 @@ def demo(
         wanted.discard(Strategy.batching)
         if not wanted:
             raise typer.BadParameter("--only batching needs the recorded answers: no --live")
-    console = Console(stderr=True)
     router = None
     if Strategy.routing in wanted:
-        with exit_on_error(), console.status("calibrating the router on the week before …"):
+        with (
+            exit_on_error(),
+            console(err=True).status("calibrating the router on the week before …"),
+        ):
             router = _calibrated(framework)
     strategies = Strategies(
         cache=Strategy.cache in wanted,

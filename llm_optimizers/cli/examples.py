@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -11,10 +10,9 @@ from typing import Annotated, Any
 
 import typer
 from openai import OpenAI, OpenAIError
-from rich.console import Console
 from rich.table import Table
 
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.output import AsJSON, console, exit_on_error, print_json, say
 from llm_optimizers.evidence.labels import read_json_lines
 from llm_optimizers.prompts.examples import (
     Example,
@@ -22,6 +20,7 @@ from llm_optimizers.prompts.examples import (
     ExampleSelector,
     enough_examples,
 )
+from llm_optimizers.shown import shown
 
 __all__ = ["examples"]
 
@@ -52,15 +51,16 @@ def examples(
 
     Each question is asked with examples selected from the others; an answer is right if it has the
     same words as its label. The API key is read from OPENAI_API_KEY.
+
+    Example: `llm-optimizers examples labelled.jsonl --model gpt-4o-mini --most 4`
     """
     key = os.environ.get("OPENAI_API_KEY")
     if key is None and base_url is None:
         raise typer.BadParameter("set OPENAI_API_KEY, or give --base-url")
-    console = Console(stderr=True)
     with (
         exit_on_error(OpenAIError),
         OpenAI(api_key=key or "none", base_url=base_url) as client,
-        console.status(f"asking {model} …"),
+        console(err=True).status(f"asking {shown(model)} …"),
     ):
         best, trials = enough_examples(
             _read(labelled),
@@ -102,12 +102,11 @@ def _show(best: int, trials: Sequence[ExampleCountResult], *, as_json: bool) -> 
     if as_json:
         tried = [{"examples": t.examples, "quality": t.quality} for t in trials]
         asked = trials[0].questions if trials else 0
-        typer.echo(json.dumps({"enough": best, "questions": asked, "trials": tried}, indent=2))
+        print_json({"enough": best, "questions": asked, "trials": tried}, indent=2)
         return
     table = Table("examples", "right answers", show_edge=False)
     for trial in trials:
         chosen = "bold" if trial.examples == best else ""
         table.add_row(str(trial.examples), f"{100 * trial.quality:.0f} %", style=chosen)
-    console = Console()
-    console.print(table)
-    console.print(f"{best} examples are enough: more of them gained less than the tolerance.")
+    console().print(table)
+    say(f"{best} examples are enough: more of them gained less than the tolerance.")

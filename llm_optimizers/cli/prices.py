@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from llm_optimizers.cli.output import AsJSON
+from llm_optimizers.cli.output import AsJSON, cell, console, print_json, say
 from llm_optimizers.costs import PriceBook, PriceQuote
 from llm_optimizers.errors import UnpricedError
 
@@ -55,7 +52,10 @@ def prices(
     tier: Annotated[_Tier, typer.Option(help="The service tier.")] = _Tier.STANDARD,
     as_json: AsJSON = False,
 ) -> None:
-    """Show the price used for a model, its source and its start date."""
+    """Show the price used for a model, its source and its start date.
+
+    Example: `llm-optimizers prices gpt-4o-mini --tier batch --at 2026-01-31`
+    """
     book = PriceBook()
     try:
         quote = book.quote(model, provider=provider, at=at, tier=tier.value)
@@ -63,19 +63,19 @@ def prices(
         _say_unpriced(model, str(error), book.similar(model), as_json=as_json)
         raise typer.Exit(1) from None
     if as_json:
-        typer.echo(json.dumps(_plain(quote), indent=2))
+        print_json(_plain(quote), indent=2)
     else:
-        Console().print(_table(quote))
+        console().print(_table(quote))
 
 
 def _say_unpriced(model: str, reason: str, similar: list[str], *, as_json: bool) -> None:
     if as_json:
         answer = {"model": model, "priced": False, "reason": reason, "similar": similar}
-        typer.echo(json.dumps(answer, indent=2))
+        print_json(answer, indent=2)
         return
-    typer.echo(reason, err=True)
+    say(reason, err=True)
     if similar:
-        typer.echo(f"Similar names in the price list: {', '.join(similar)}", err=True)
+        say(f"Similar names in the price list: {', '.join(similar)}", err=True)
 
 
 def _per_million(rate: Decimal | None) -> Decimal | None:
@@ -109,7 +109,7 @@ def _plain(quote: PriceQuote) -> dict[str, Any]:
 
 
 def _table(quote: PriceQuote) -> Table:
-    table = Table(title=f"{quote.model} from {quote.provider}, {quote.tier} tier")
+    table = Table(title=cell(f"{quote.model} from {quote.provider}, {quote.tier} tier"))
     table.add_column("On")
     table.add_column(f"{quote.at:%Y-%m-%d}", justify="right")
     for part, label in _LABELS.items():
@@ -124,8 +124,8 @@ def _table(quote: PriceQuote) -> Table:
         table.add_row(f"Above {above:,} input tokens", f"{each} out / 1M tokens")
     if quote.context_window is not None:
         table.add_row("Context window", f"{quote.context_window:,} tokens")
-    table.add_row("Source", Text(quote.source))
+    table.add_row("Source", cell(quote.source))
     table.add_row("Valid since", "not stated" if quote.since is None else f"{quote.since}")
     if quote.url is not None:
-        table.add_row("Published at", Text(quote.url))
+        table.add_row("Published at", cell(quote.url))
     return table

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,9 @@ import typer
 
 from llm_optimizers.batching import Job, JobQueue
 from llm_optimizers.cli.batches import cancel, collect, status, submit
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.output import AsJSON, exit_on_error, print_json, say
+from llm_optimizers.cli.reading import copy_to_read
+from llm_optimizers.shown import shown
 
 __all__ = ["queue"]
 
@@ -61,8 +62,11 @@ def work(
         typer.Option(min=0.1, help="Seconds without a heartbeat until a job is taken over."),
     ] = 30.0,
 ) -> None:
-    """Run a queue's jobs until interrupted; running jobs are finished first."""
-    _place(path, url)
+    """Run a queue's jobs until interrupted; running jobs are finished first.
+
+    Example: `llm-optimizers queue work my_app.jobs:answer --path jobs.sqlite --concurrency 8`
+    """
+    _place(path, url, new=True)
     function = _handler(handler)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,7 +84,7 @@ def work(
             lease=lease,
         ),
     ):
-        typer.echo(f"working on queue {name!r}; press Ctrl-C to stop")
+        say(f"working on queue {name!r}; press Ctrl-C to stop")
         stop.wait()
 
 
@@ -88,15 +92,18 @@ def work(
 def stats(
     path: _Path = None, url: _URL = None, name: _Name = "default", as_json: AsJSON = False
 ) -> None:
-    """Show a queue: depth by priority, running and finished jobs, waiting times."""
-    with _open(path, url, name) as jobs:
+    """Show a queue: depth by priority, running and finished jobs, waiting times.
+
+    Example: `llm-optimizers queue stats --path jobs.sqlite`
+    """
+    with _open_to_read(path, url, name) as jobs:
         found = jobs.stats()
     figures = {**asdict(found), "depth": found.depth}
     if as_json:
-        typer.echo(json.dumps(figures))
+        print_json(figures)
         return
     for key, value in figures.items():
-        typer.echo(f"{key:<17} {'–' if value is None else value}")
+        say(f"{key:<17} {'–' if value is None else shown(value)}")
 
 
 @dead.command("list")
@@ -107,14 +114,17 @@ def list_dead(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number to list, newest first.")] = 100,
     as_json: AsJSON = False,
 ) -> None:
-    """List dead letters, newest first, without their payloads."""
-    with _open(path, url, name) as jobs:
+    """List dead letters, newest first, without their payloads.
+
+    Example: `llm-optimizers queue dead list --path jobs.sqlite --limit 20`
+    """
+    with _open_to_read(path, url, name) as jobs:
         letters = jobs.dead.list(limit)
     if as_json:
-        typer.echo(json.dumps([_brief(letter) for letter in letters]))
+        print_json([_brief(letter) for letter in letters])
         return
     for letter in letters:
-        typer.echo(f"{letter.id}  {letter.attempts} attempts  {letter.error_kind}: {letter.error}")
+        say(f"{shown(letter.id)}  {letter.attempts} attempts  {_reason(letter)}")
 
 
 @dead.command()
@@ -124,20 +134,26 @@ def show(
     url: _URL = None,
     name: _Name = "default",
 ) -> None:
-    """Show one dead letter as JSON, with its payload and error."""
-    with _open(path, url, name) as jobs:
+    """Show one dead letter as JSON, with its payload and error.
+
+    Example: `llm-optimizers queue dead show JOB --path jobs.sqlite`
+    """
+    with _open_to_read(path, url, name) as jobs:
         letter = jobs.dead.show(id)
     if letter is None:
-        typer.echo(f"queue {name!r} has no dead job {id}", err=True)
+        say(f"queue {shown(name)!r} has no dead job {shown(id)}", err=True)
         raise typer.Exit(1)
-    typer.echo(json.dumps({**_brief(letter), "payload": letter.payload}, ensure_ascii=False))
+    print_json({**_brief(letter), "payload": letter.payload})
 
 
 @dead.command()
 def replay(ids: _IDs = None, path: _Path = None, url: _URL = None, name: _Name = "default") -> None:
-    """Put dead jobs back in the queue with all their attempts; without ids, all dead jobs."""
+    """Put dead jobs back in the queue with all their attempts; without ids, all dead jobs.
+
+    Example: `llm-optimizers queue dead replay JOB --path jobs.sqlite`
+    """
     with _open(path, url, name) as jobs:
-        typer.echo(f"{jobs.dead.replay(*(ids or ()))} jobs are waiting again")
+        say(f"{jobs.dead.replay(*(ids or ()))} jobs are waiting again")
 
 
 @dead.command()
@@ -148,25 +164,38 @@ def purge(
     name: _Name = "default",
     every: Annotated[bool, typer.Option("--all", help="Delete all dead jobs.")] = False,
 ) -> None:
-    """Delete dead jobs permanently."""
+    """Delete dead jobs permanently.
+
+    Example: `llm-optimizers queue dead purge --all --path jobs.sqlite`
+    """
     if not ids and not every:
         raise typer.BadParameter("name the jobs, or use --all")
     with _open(path, url, name) as jobs:
-        typer.echo(f"{jobs.dead.purge(*(ids or ()))} jobs deleted")
+        say(f"{jobs.dead.purge(*(ids or ()))} jobs deleted")
 
 
-def _place(path: Path | None, url: str | None) -> None:
+def _place(path: Path | None, url: str | None, *, new: bool = False) -> None:
     if (path is None) == (url is None):
         raise typer.BadParameter("give either --path (an SQLite file) or --url (a Redis server)")
+    if path is not None and not path.exists() and not new:
+        raise typer.BadParameter(f"there is no queue at {path}")
 
 
 @contextmanager
 def _open(path: Path | None, url: str | None, name: str) -> Iterator[JobQueue]:
     _place(path, url)
-    if path is not None and not path.exists():
-        raise typer.BadParameter(f"there is no queue at {path}")
     with exit_on_error(), JobQueue(name=name, path=path, url=url) as jobs:
         yield jobs
+
+
+@contextmanager
+def _open_to_read(path: Path | None, url: str | None, name: str) -> Iterator[JobQueue]:
+    """Open the queue to show it; its file stays as it is."""
+    _place(path, url)
+    with exit_on_error(), ExitStack() as stack:
+        if path is not None:
+            path = stack.enter_context(copy_to_read(path, "job queue"))
+        yield stack.enter_context(JobQueue(name=name, path=path, url=url))
 
 
 def _handler(where: str) -> Any:
@@ -177,6 +206,10 @@ def _handler(where: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise typer.BadParameter(f"{where} cannot be imported: {error}") from None
+
+
+def _reason(letter: Job) -> str:
+    return f"{shown(letter.error_kind)}: {shown(letter.error)}"
 
 
 def _brief(letter: Job) -> dict[str, Any]:

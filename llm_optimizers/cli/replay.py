@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.output import AsJSON, console, exit_on_error, print_json
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.labels import read_labels
@@ -27,6 +25,10 @@ from llm_optimizers.replay.server import recorded_server
 from llm_optimizers.replay.table import print_replay
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
 from llm_optimizers.routing.learning.calibration import calibrate
+from llm_optimizers.shown import shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "BaseURL",
@@ -138,7 +140,7 @@ def replay_log(
         requests = read_log(log, limit)
         fitted = None
         if Strategy.routing in wanted:
-            with Console(stderr=True).status("preparing the router …"):
+            with console(err=True).status("preparing the router …"):
                 fitted = _router(requests, router, labels, tolerance, model)
     strategies = Strategies(
         cache=Strategy.cache in wanted,
@@ -213,12 +215,12 @@ def run_replay(
     assumed_tokens: int,
 ) -> None:
     """Replay a log and print its figures; exits with an error if no request was answered."""
-    console = Console(stderr=as_json)
-    _show_left_out(log, console)
+    screen = console(err=as_json)
+    _show_left_out(log, screen)
     answers = None
     with exit_on_error():
         if endpoint is not None:
-            result = _passes(log, framework, endpoint, strategies, ledger, console, compare=False)
+            result = _passes(log, framework, endpoint, strategies, ledger, screen, compare=False)
         else:
             answers = LoggedAnswers(
                 log.requests,
@@ -229,30 +231,28 @@ def run_replay(
             with recorded_server(answers) as url:
                 recorded = Endpoint(base_url=url, api_key="recorded", recorded=True)
                 few = len(log.requests) <= _FEW
-                result = _passes(log, framework, recorded, strategies, ledger, console, compare=few)
+                result = _passes(log, framework, recorded, strategies, ledger, screen, compare=few)
     estimated = answers is not None and answers.estimated
     if as_json:
         more = {"tokens_estimated": estimated, "skipped_lines": len(log.bad_lines)}
-        typer.echo(json.dumps({**as_dict(result), **more}, indent=2))
+        print_json({**as_dict(result), **more}, indent=2)
     else:
-        print_replay(console, result, recorded=endpoint is None, estimated=estimated)
+        print_replay(screen, result, recorded=endpoint is None, estimated=estimated)
     if result.interrupted:
         raise typer.Exit(130)
     if result.requests == sum(result.errors.values()):
         raise typer.Exit(1)
 
 
-def _show_left_out(log: Log, console: Console) -> None:
+def _show_left_out(log: Log, screen: Console) -> None:
     """Print which lines were skipped and which fields are not sent."""
     for bad in log.bad_lines[:_SHOWN_BAD_LINES]:
-        console.print(f"line {bad.number} skipped: {bad.reason}", style="yellow", markup=False)
+        screen.print(f"line {bad.number} skipped: {shown(bad.reason)}", style="yellow")
     if len(log.bad_lines) > _SHOWN_BAD_LINES:
-        console.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
+        screen.print(f"… {len(log.bad_lines):,} lines skipped in all", style="yellow")
     if log.unknown_fields:
-        names = ", ".join(sorted(log.unknown_fields))
-        console.print(
-            f"not sent, because the API has no such fields: {names}", style="yellow", markup=False
-        )
+        names = shown(", ".join(sorted(log.unknown_fields)))
+        screen.print(f"not sent, because the API has no such fields: {names}", style="yellow")
 
 
 def _passes(
@@ -261,14 +261,14 @@ def _passes(
     endpoint: Endpoint,
     strategies: Strategies,
     ledger: Path | None,
-    console: Console,
+    screen: Console,
     *,
     compare: bool,
 ) -> Replay:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
         Ledger(ledger) as account,
-        Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars,
+        Progress(*columns, TimeRemainingColumn(), console=screen, transient=True) as bars,
     ):
         tasks: dict[str, object] = {}
 

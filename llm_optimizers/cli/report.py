@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.output import AsJSON, cell, console, exit_on_error, print_json
+from llm_optimizers.cli.reading import copy_to_read
 from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
@@ -38,19 +36,22 @@ def report(
     ] = None,
     as_json: AsJSON = False,
 ) -> None:
-    """Show what the calls in a ledger cost, and what each strategy saved."""
-    with exit_on_error(), Ledger(ledger) as account:
+    """Show what the calls in a ledger cost, and what each strategy saved; changes nothing in it.
+
+    Example: `llm-optimizers report costs.sqlite --since 2026-11-01 --premium gpt-4o`
+    """
+    with exit_on_error(), copy_to_read(ledger, "cost ledger") as copy, Ledger(copy) as account:
         summary = account.summary(premium_model=premium, since=since, until=until)
         arms = {name: comparison_rows(rows) for name, rows in experiments(account).items()}
     if as_json:
         extra = {"experiments": arms} if arms else {}
-        typer.echo(json.dumps({**summary.as_dict(), **extra}, indent=2))
+        print_json({**summary.as_dict(), **extra}, indent=2)
         return
-    console = Console()
+    screen = console()
     for table in _tables(summary):
-        console.print(table)
+        screen.print(table)
     for name, rows in arms.items():
-        console.print(experiment_table(name, rows))
+        screen.print(experiment_table(name, rows))
 
 
 def _tables(summary: Summary) -> list[Table]:
@@ -58,7 +59,7 @@ def _tables(summary: Summary) -> list[Table]:
     figures.add_column()
     figures.add_column(justify="right")
     for label, value in summary.table():
-        figures.add_row(Text(label), value)
+        figures.add_row(cell(label), value)
     tables = [figures, _breakdown("model", summary.by_model)]
     tables += [_breakdown(tag, parts) for tag, parts in summary.by_tag.items()]
     return [table for table in tables if table.row_count]
@@ -72,13 +73,13 @@ def _period(summary: Summary) -> str:
 
 def _breakdown(heading: str, parts: Mapping[str, Breakdown]) -> Table:
     """List the most expensive parts; the rest are one row, so a tag per user stays readable."""
-    table = Table(title=Text(f"By {heading}"))
-    table.add_column(Text(heading))
+    table = Table(title=cell(f"By {heading}"))
+    table.add_column(cell(heading))
     for column in ("requests", "hits", "tokens", "cost", "saved", "unpriced"):
         table.add_column(column, justify="right")
     ranked = sorted(parts.items(), key=lambda item: (-item[1].cost, -item[1].requests, item[0]))
     for name, part in ranked[:_SHOWN]:
-        table.add_row(Text(name), *_cells(part))
+        table.add_row(cell(name), *_cells(part))
     others = [part for _, part in ranked[_SHOWN:]]
     if others:
         table.add_row(f"{len(others):,} others", *_cells(Breakdown.of(others)))

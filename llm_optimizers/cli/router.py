@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,19 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from llm_optimizers.cli.output import AsJSON, exit_on_error
+from llm_optimizers.cli.next_steps import next_steps
+from llm_optimizers.cli.output import AsJSON, cell, console, exit_on_error, print_json, say
+from llm_optimizers.cli.reading import copy_to_read
 from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence.labels import read_labels
 from llm_optimizers.routing.experiments import comparison_rows, experiments
 from llm_optimizers.routing.learning.activation import ActivationReport
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
-from llm_optimizers.routing.learning.calibration import calibrate
 from llm_optimizers.routing.learning.calibration import evaluate as judge
+from llm_optimizers.routing.learning.calibration import problems_of
+from llm_optimizers.routing.learning.declining import calibrate_or_decline
 from llm_optimizers.routing.learning.explanation import explain as account_for
+from llm_optimizers.shown import shown
 
 __all__ = ["experiment_table", "router"]
 
@@ -64,10 +65,19 @@ def fit(
     seed: Annotated[int, typer.Option(help="Random seed of the held-out folds.")] = 0,
     as_json: AsJSON = False,
 ) -> None:
-    """Fit a router and run its activation test; the file is written even if it fails."""
+    """Fit a router and run its activation test; the file is written even if it fails.
+
+    A router that fails the test never acts: the strong model answers everything, until the file is
+    fitted again on more labels. Exits with 2 if nothing could be learned from the labels.
+
+    Example: `llm-optimizers router fit labels.jsonl --strong gpt-4o --out router.json`
+    """
+    if out.is_dir():
+        raise typer.BadParameter(f"--out {out} is a folder; give a file, such as router.json")
     with exit_on_error(code=2):
-        calibration = calibrate(
-            read_labels(labels),
+        given = read_labels(labels)
+        calibration = calibrate_or_decline(
+            given,
             strong=strong,
             weak=weak or (),
             tolerance=tolerance,
@@ -76,7 +86,16 @@ def fit(
         )
         artefact = RouterArtefact.of(calibration, created=datetime.now(UTC).date().isoformat())
         artefact.save(out)
-    _show_reports(artefact.reports, as_json=as_json, extra={"file": str(out)})
+    steps = next_steps(artefact, labels=labels, out=out)
+    extra = {"file": str(out), "next": steps}
+    declined = any(problems_of(given, strong=strong, weak=list(artefact.reports)).values())
+    _show_reports(artefact.reports, as_json=as_json, extra=extra, measured=not declined)
+    if not as_json:
+        say(f"{shown(out)} is written.\n" + "\n".join(shown(step) for step in steps))
+    if declined:
+        why = [f"{weak}: {'; '.join(r.reasons)}" for weak, r in artefact.reports.items()]
+        say(f"nothing can be learned from these labels: {shown('; '.join(why))}", err=True)
+        raise typer.Exit(2)
 
 
 @router.command()
@@ -86,7 +105,10 @@ def evaluate(
     confidence: _Confidence = 0.95,
     as_json: AsJSON = False,
 ) -> None:
-    """Evaluate a router file on labels it was not fitted on; exits with 1 if it fails the test."""
+    """Evaluate a router file on labels it was not fitted on; exits with 1 if it fails the test.
+
+    Example: `llm-optimizers router evaluate router.json labels_of_december.jsonl`
+    """
     with exit_on_error(code=2):
         kept = read_artefact(artefact)
         reports = judge(
@@ -108,20 +130,22 @@ def explain(
     task: Annotated[str, typer.Option(help="The request's task tag.")] = "",
     as_json: AsJSON = False,
 ) -> None:
-    """Show what a router predicts for a prompt, and which features move the prediction."""
+    """Show what a router predicts for a prompt, and which features move the prediction.
+
+    Example: `llm-optimizers router explain router.json "Prove that there are infinite primes"`
+    """
     with exit_on_error(code=2):
         found = account_for(read_artefact(artefact), prompt, task=task)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
+        print_json(found.as_dict(), indent=2)
         return
-    console = Console()
-    console.print(Text(found.conclusion))
+    say(found.conclusion)
     table = Table(title="What moves the prediction")
     table.add_column("part of the request")
-    table.add_column(Text("gain of the strong model"), justify="right")
+    table.add_column("gain of the strong model", justify="right")
     for part, amount in found.parts:
-        table.add_row(Text(part), f"{amount:+.4f}")
-    console.print(table)
+        table.add_row(cell(part), f"{amount:+.4f}")
+    console().print(table)
 
 
 @router.command("experiments")
@@ -132,59 +156,78 @@ def show_experiments(
     ] = 0.02,
     as_json: AsJSON = False,
 ) -> None:
-    """Compare the arms of every experiment: cost, quality, and whether it can be stopped."""
-    with exit_on_error(code=2), Ledger(ledger) as account:
+    """Compare the arms of every experiment: cost, quality, and whether it can be stopped.
+
+    Example: `llm-optimizers router experiments costs.sqlite`
+    """
+    with (
+        exit_on_error(code=2),
+        copy_to_read(ledger, "cost ledger") as copy,
+        Ledger(copy) as account,
+    ):
         found = {
             name: comparison_rows(rows)
             for name, rows in experiments(account, margin=margin).items()
         }
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found, indent=2)
         return
     if not found:
-        typer.echo("The ledger holds no decisions of an experiment.")
+        say("The ledger holds no decisions of an experiment.")
     for name, rows in found.items():
-        Console().print(experiment_table(name, rows))
+        console().print(experiment_table(name, rows))
 
 
 def experiment_table(name: str, rows: list[Mapping[str, object]]) -> Table:
     """Return a table with one row per arm of an experiment."""
-    table = Table(title=Text(f"Experiment {name}"))
+    table = Table(title=cell(f"Experiment {name}"))
     for column in rows[0] if rows else ("arm",):
         table.add_column(column.replace("_", " "))
     for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
+        table.add_row(*(cell(value) for value in row.values()))
     return table
 
 
 def _show_reports(
-    reports: Mapping[str, ActivationReport], *, as_json: bool, extra: Mapping[str, Any]
+    reports: Mapping[str, ActivationReport],
+    *,
+    as_json: bool,
+    extra: Mapping[str, Any],
+    measured: bool = True,
 ) -> None:
+    """Show each model's report; of one where nothing was `measured`, no figures."""
     if as_json:
-        rows = {weak: _as_json(report) for weak, report in reports.items()}
-        typer.echo(json.dumps({**extra, "models": rows}, indent=2))
+        rows = {weak: _as_json(report, measured) for weak, report in reports.items()}
+        print_json({**extra, "models": rows}, indent=2)
         return
-    console = Console()
     for weak, report in reports.items():
-        table = Table(title=Text(f"{weak} instead of {report.strong}"), show_header=False)
-        for label, value in _lines(report):
-            table.add_row(Text(label), Text(value))
-        console.print(table)
+        table = Table(title=cell(f"{weak} instead of {report.strong}"), show_header=False)
+        for label, value in _conclusion(report) + (_figures(report) if measured else []):
+            table.add_row(cell(label), cell(value))
+        console().print(table)
 
 
-def _as_json(report: ActivationReport) -> dict[str, Any]:
+def _as_json(report: ActivationReport, measured: bool) -> dict[str, Any]:
     fields = asdict(report)
     fields["lacking"] = fields.pop("labels_needed")
+    if not measured:
+        known = ("weak", "strong", "labels", "tolerance", "reasons", "lacking")
+        fields = {name: value if name in known else None for name, value in fields.items()}
     return {**fields, "passed": report.passed}
 
 
-def _lines(report: ActivationReport) -> list[tuple[str, str]]:
-    """Return a report as labels and values, the result first."""
+def _conclusion(report: ActivationReport) -> list[tuple[str, str]]:
+    """Return the result and its reasons as labels and values."""
     lines = [("May act", "yes" if report.passed else "no: the strong model answers everything")]
     lines += [("Why not", reason) for reason in report.reasons]
     if report.labels_needed is not None:
         lines.append(("More labels needed", f"about {report.labels_needed:,}"))
-    lines += [
+    return lines
+
+
+def _figures(report: ActivationReport) -> list[tuple[str, str]]:
+    """Return what was measured as labels and values."""
+    lines = [
         ("Held-out labels", f"{report.labels:,}"),
         (f"Quality {report.strong} gains", str(report.gap)),
         ("APGR (0.5 is chance)", str(report.apgr)),

@@ -7,7 +7,6 @@ log stays behind, and SQLite would read it as the log of the next file of that n
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import tempfile
@@ -21,10 +20,11 @@ from shutil import copyfile
 from typing import Literal, TypeAlias
 
 from llm_optimizers.connections.paths import make_file, make_folders
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["How", "Identity", "Place", "copied_to_memory", "inherited", "leave", "plain_connection"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 Identity: TypeAlias = tuple[tuple[int, ...] | None, ...]
 """What tells files apart: of the file and of its log, None where there is none."""

@@ -14,7 +14,6 @@ of the same page (2.2), only SQLite itself opens and closes an existing file tha
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -27,10 +26,11 @@ from llm_optimizers.connections.opening import BUSY, Opened, Opener, code_of, da
 from llm_optimizers.connections.paths import advice_for
 from llm_optimizers.connections.schema import Schema, transaction
 from llm_optimizers.errors import BusyError, StoreError
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["Database", "Schema", "database_path"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 _SHRINK_WAIT_S = 0.25
 _PAGES_TO_WRITE_AGAIN = 16_384  # 64 MB

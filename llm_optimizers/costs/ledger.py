@@ -8,7 +8,6 @@ warning is logged once. Reading raises, since figures from an incomplete ledger 
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
@@ -27,10 +26,11 @@ from llm_optimizers.costs.ledger_writer import LedgerWriter, Row
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
 from llm_optimizers.costs.summary import Summary
-from llm_optimizers.costs.tally import summarise
+from llm_optimizers.costs.tally import summarise_rows
 from llm_optimizers.effects import in_event_loop
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 from llm_optimizers.warming import WarmsUp
 
@@ -38,8 +38,8 @@ __all__ = ["Ledger"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
-_ALWAYS = 2**62
+_log = safe_logger(__name__)
+_ALWAYS = 2**63 - 1
 _PAGE = 1_000
 # Seconds to wait for another process that is writing.
 _WAIT = 1.0
@@ -79,7 +79,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         self._warned = False
         self._count_lock = ProcessLock()
         self._locked = False
-        self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT)
+        self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
         self._writer = LedgerWriter(self._database, self._drop)
         self._sources: weakref.WeakSet[RecordSource] = weakref.WeakSet()
         self._sources_lock = ProcessLock()
@@ -155,12 +155,12 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> Iterator[CallRecord]:
         """Iterate over the calls with `since` <= time < `until`, in the order written.
 
+        Of a damaged row, what can be read is returned; `Summary.damaged` counts them.
+
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else ledger_rows.micros(since, "since")
-        last = _ALWAYS if until is None else ledger_rows.micros(until, "until")
-        return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
+        return (record for record, _ in self._calls(since, until) if record is not None)
 
     def notes(self, kind: str, since: datetime | None = None) -> Iterator[LedgerNote]:
         """Iterate over the notes of a kind from `since` on, in the order written.
@@ -169,9 +169,9 @@ class Ledger(WarmsUp, PickledAsArguments):
             StoreError: the ledger cannot be read.
         """
         first = -_ALWAYS if since is None else ledger_rows.micros(since, "since")
-        return self._read(
-            ledger_rows.SELECT_NOTES, (text("kind", kind), first), ledger_rows.read_note
-        )
+        where = (text("kind", kind), first)
+        found = self._read(ledger_rows.SELECT_NOTES, where, ledger_rows.read_note)
+        return (note for note, _ in found if note is not None)
 
     def summary(
         self,
@@ -185,7 +185,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the ledger cannot be read.
         """
-        return summarise(self.records(since, until), premium_model=premium_model)
+        return summarise_rows(self._calls(since, until), premium_model=premium_model)
 
     def warm_up(self) -> None:
         """Load the prices now, which the first record would do."""
@@ -270,6 +270,14 @@ class Ledger(WarmsUp, PickledAsArguments):
     @property
     def _patience(self) -> float:
         return _SHORT_WAIT if self._locked else _WRITE_WAIT
+
+    def _calls(
+        self, since: datetime | None, until: datetime | None
+    ) -> Iterator[tuple[CallRecord | None, bool]]:
+        """Iterate over the calls, each with whether its row is damaged."""
+        first = -_ALWAYS if since is None else ledger_rows.micros(since, "since")
+        last = _ALWAYS if until is None else ledger_rows.micros(until, "until")
+        return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
 
     def _read(
         self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]

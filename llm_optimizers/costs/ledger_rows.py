@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
-from llm_optimizers.arguments import instance
 from llm_optimizers.connections.sqlite import Schema
-from llm_optimizers.costs.records import CallRecord, LedgerNote, Saving
+from llm_optimizers.costs.amounts import EXACT
+from llm_optimizers.costs.prices.rates import ServiceTier
+from llm_optimizers.costs.records import CallRecord, LedgerNote, Status
+from llm_optimizers.costs.row_fields import RowFields, micros, seconds, tags, text, text_or_none
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.secrets import redacted, without_secrets
 
 __all__ = [
     "INSERT_CALL",
@@ -83,7 +85,7 @@ INSERT_CALL = (
 INSERT_NOTE = "INSERT OR IGNORE INTO notes (id, time, kind, payload) VALUES (?, ?, ?, ?)"
 SELECT_CALLS = (
     f"SELECT seq, {', '.join(_COLUMNS)} FROM calls "  # noqa: S608
-    "WHERE seq > ? AND time >= ? AND time < ? ORDER BY seq LIMIT ?"
+    "WHERE seq > ? AND (time >= ? AND time < ? OR typeof(time) <> 'integer') ORDER BY seq LIMIT ?"
 )
 SELECT_NOTES = (
     "SELECT seq, id, time, kind, payload FROM notes "
@@ -91,95 +93,86 @@ SELECT_NOTES = (
 )
 
 _counts = attrgetter(*Usage().as_dict())
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def micros(time: datetime, name: str = "time") -> int:
-    """Return whole microseconds since 1970; a time without a zone is taken as UTC.
-
-    Raises:
-        ConfigurationError: it is no datetime. `name` is the argument's.
-    """
-    instance(name, time, datetime, give="a datetime, such as datetime.now(UTC)")
-    aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    return (aware - _EPOCH) // _MICROSECOND
 
 
 def call_row(record: CallRecord) -> tuple[Any, ...]:
-    """Return the values for `INSERT_CALL`."""
-    savings = [[s.strategy, str(s.amount), s.basis] for s in record.savings]
+    """Return the values for `INSERT_CALL`; what cannot be stored is repaired, so none is lost.
+
+    Tags lose secrets, and text that has no bytes (half a surrogate pair) is escaped.
+    """
+    savings = [[s.strategy, _amount(s.amount), s.basis] for s in record.savings]
     baseline = record.baseline_usage
     return (
-        record.id,
+        text(record.id),
         micros(record.time),
-        record.model,
-        record.provider,
-        record.tier,
+        text(record.model),
+        text_or_none(record.provider),
+        text(record.tier),
         *_counts(record.usage),
-        _text(record.cost),
-        record.baseline_model,
-        _text(record.baseline_cost),
+        _amount(record.cost),
+        text(record.baseline_model),
+        _amount(record.baseline_cost),
         None if baseline is None else _json(baseline.as_dict()),
-        record.hit_strategy,
+        text_or_none(record.hit_strategy),
         _json(savings) if savings else "[]",
-        _json(dict(record.tags)) if record.tags else "{}",
-        record.latency_s,
-        record.status,
-        int(record.estimated),
-        record.error,
+        _json(tags(record.tags)) if record.tags else "{}",
+        seconds(record.latency_s),
+        text(record.status),
+        int(bool(record.estimated)),
+        None if record.error is None else redacted(text(record.error)),
     )
 
 
-def read_call(row: sqlite3.Row) -> CallRecord:
-    """Return the record in a row of `SELECT_CALLS`.
+def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
+    """Return the record in a row of `SELECT_CALLS`, and whether the row is damaged.
 
-    Raises:
-        ValueError, TypeError, ArithmeticError: the row was not written by `call_row`.
+    A damaged row counts as far as it can be read: a cost that is none is unknown, a count that is
+    none is 0. Without a time there is no record.
     """
-    baseline = row["baseline_usage"]
-    return CallRecord(
-        id=row["id"],
-        time=_EPOCH + timedelta(microseconds=row["time"]),
-        model=row["model"],
-        provider=row["provider"],
-        tier=row["tier"],
-        usage=Usage(**{name: row[name] for name in _COUNTS}),
-        cost=_decimal(row["cost"]),
-        baseline_model=row["baseline_model"],
-        baseline_cost=_decimal(row["baseline_cost"]),
-        baseline_usage=None if baseline is None else Usage(**json.loads(baseline)),
-        hit_strategy=row["hit_strategy"],
-        savings=tuple(
-            Saving(strategy=strategy, amount=Decimal(amount), basis=basis)
-            for strategy, amount, basis in json.loads(row["savings"])
-        ),
-        tags=json.loads(row["tags"]),
-        latency_s=row["latency_s"],
-        status=row["status"],
+    fields = RowFields(row)
+    time = fields.time()
+    if time is None:
+        return None, True
+    record = CallRecord(
+        id=fields.text("id"),
+        time=time,
+        model=fields.text("model"),
+        provider=fields.optional_text("provider"),
+        tier=cast("ServiceTier", fields.text("tier", "standard")),
+        usage=fields.usage(_COUNTS),
+        cost=fields.amount("cost"),
+        baseline_model=fields.text("baseline_model"),
+        baseline_cost=fields.amount("baseline_cost"),
+        baseline_usage=fields.baseline_usage(),
+        hit_strategy=fields.optional_text("hit_strategy"),
+        savings=fields.savings(),
+        tags=fields.tags(),
+        latency_s=fields.seconds(),
+        status=cast("Status", fields.text("status", "ok")),
         estimated=bool(row["estimated"]),
-        error=row["error"],
+        error=fields.optional_text("error"),
     )
+    return record, fields.damaged
 
 
 def note_row(note: LedgerNote) -> tuple[Any, ...]:
     """Return the values for `INSERT_NOTE`."""
-    return note.id, micros(note.time), note.kind, _json(dict(note.payload))
+    return note.id, micros(note.time), note.kind, _json(without_secrets(dict(note.payload)))
 
 
-def read_note(row: sqlite3.Row) -> LedgerNote:
-    """Return the note in a row of `SELECT_NOTES`."""
-    time = _EPOCH + timedelta(microseconds=row["time"])
-    return LedgerNote(id=row["id"], time=time, kind=row["kind"], payload=json.loads(row["payload"]))
+def read_note(row: sqlite3.Row) -> tuple[LedgerNote | None, bool]:
+    """Return the note in a row of `SELECT_NOTES`, None and True if it is damaged."""
+    fields = RowFields(row)
+    time, payload = fields.time(), fields.mapping("payload")
+    name, kind = fields.text("id"), fields.text("kind")
+    if fields.damaged or time is None:
+        return None, True
+    return LedgerNote(id=name, time=time, kind=kind, payload=payload), False
 
 
 def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _text(amount: Decimal | None) -> str | None:
-    return None if amount is None else str(amount)
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
+def _amount(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(EXACT.plus(amount))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import weakref
 from collections import deque
@@ -25,6 +24,7 @@ from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.forks import ProcessLock
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["MAX_OPEN", "OpenCalls"]
 
@@ -34,7 +34,7 @@ MAX_OPEN = 20_000
 """With more open calls than this, the oldest is given up."""
 _SOON_S = 0.01
 _Key: TypeAlias = Hashable
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _busy: set[OpenCalls[Any]] = set()
 """Those with calls to record, which outlive their handler."""
 _busy_lock = ProcessLock()

@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from llm_optimizers import arguments
+from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
 
@@ -71,7 +72,8 @@ class CallRecord:
 
     The baseline is the same call without any strategy.
 
-    `cost` is everything billed for the call, in dollars; None if no price is known.
+    `cost` is everything billed for the call, in dollars; None if no price is known. What is no
+    amount of dollars (NaN, infinity, a negative cost) is unknown too, never free.
     `baseline_cost` is None if it is unknown. A cache hit has zero usage, and `hit_strategy` names
     the cache that served it. `baseline_usage` is the usage that the baseline was priced for; None
     if it equals `usage`. `error` is the name of an exception class, never its text. A latency that
@@ -114,6 +116,17 @@ class CallRecord:
         if self.latency_s is not None:
             possible = 0 <= self.latency_s < math.inf
             object.__setattr__(self, "latency_s", float(self.latency_s) if possible else None)
+        self._check_dollars()
+
+    def _check_dollars(self) -> None:
+        """Make each amount that is none unknown; savings are known all or not at all."""
+        if self.cost is not None:
+            object.__setattr__(self, "cost", dollars_or_none(self.cost))
+        if self.baseline_cost is not None:
+            object.__setattr__(self, "baseline_cost", dollars_or_none(self.baseline_cost))
+        if any(dollars_or_none(each.amount, negative=True) is None for each in self.savings):
+            object.__setattr__(self, "savings", ())
+            object.__setattr__(self, "baseline_cost", None)
 
     @property
     def hit(self) -> bool:

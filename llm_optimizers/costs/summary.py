@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.shown import shown
 
 __all__ = ["Breakdown", "StrategySaving", "Summary", "dollars"]
 
@@ -52,7 +53,8 @@ class Summary:
     add nothing. `cost` is the sum over calls with a price. `baseline_cost` and `saved` cover only
     calls whose cost and baseline cost are both known; `uncompared` counts the others, of which
     `unpriced` have no cost. `premium_requests` counts the calls that the premium model answered,
-    None if no premium model was given.
+    None if no premium model was given. `damaged` counts the rows of the ledger that could not be
+    read in full: they count as far as they could.
     """
 
     requests: int
@@ -73,6 +75,7 @@ class Summary:
     estimated: int
     first: datetime | None
     last: datetime | None
+    damaged: int = 0
 
     @property
     def hit_rate(self) -> float | None:
@@ -138,6 +141,7 @@ class Summary:
             "estimated": self.estimated,
             "first": None if self.first is None else self.first.isoformat(),
             "last": None if self.last is None else self.last.isoformat(),
+            "damaged": self.damaged,
             "by_strategy": {name: _plain(part) for name, part in self.by_strategy.items()},
             "by_model": {name: _plain(part) for name, part in self.by_model.items()},
             "by_tag": {
@@ -162,7 +166,7 @@ class Summary:
             ("Tokens a request", "-" if each is None else f"{each:,.1f}"),
         ]
         if self.premium_model is not None:
-            cells.append((f"On {self.premium_model}", _percent(self.premium_share)))
+            cells.append((f"On {shown(self.premium_model)}", _percent(self.premium_share)))
         cells += [
             ("Cost of the priced calls" if self.unpriced else "Cost", dollars(self.cost)),
             ("Cost a request", dollars(self.cost_per_request)),
@@ -171,7 +175,10 @@ class Summary:
             ("Saved", f"{dollars(self.saved)} ({_percent_points(self.saved_pct)})"),
         ]
         cells += [
-            (f"  by {name}", dollars(part.amount) + (" (estimated)" if part.estimated else ""))
+            (
+                f"  by {shown(name)}",
+                dollars(part.amount) + (" (estimated)" if part.estimated else ""),
+            )
             for name, part in self.by_strategy.items()
         ]
         other = [
@@ -180,6 +187,7 @@ class Summary:
             ("Failed", self.errors),
             ("Abandoned", self.abandoned),
             ("With estimated usage", self.estimated),
+            ("Damaged rows, counted as far as they can be read", self.damaged),
         ]
         return cells + [(label, f"{count:,}") for label, count in other if count]
 

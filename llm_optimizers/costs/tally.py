@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 
 from llm_optimizers.arguments import instance, optional, text, values
+from llm_optimizers.costs.amounts import EXACT
 from llm_optimizers.costs.prices.names import parse_model
 from llm_optimizers.costs.records import CallRecord
 from llm_optimizers.costs.summary import Breakdown, StrategySaving, Summary
 from llm_optimizers.costs.usage import Usage
 
-__all__ = ["Tally", "summarise"]
+__all__ = ["Tally", "summarise", "summarise_rows"]
 
-# Precise enough that no sum is rounded, whatever decimal precision the app has set.
-_EXACT = Context(prec=60)
+_MOST = 2**63 - 1  # the largest count of a `Usage`
 _ZERO = Decimal(0)
 
 
@@ -59,18 +59,18 @@ class Tally:
         if record.cost is None:
             self.unpriced += 1
         else:
-            self.cost = _EXACT.add(self.cost, record.cost)
+            self.cost = EXACT.add(self.cost, record.cost)
         if record.cost is None or record.baseline_cost is None:
             self.uncompared += 1
             return
-        self.baseline = _EXACT.add(self.baseline, record.baseline_cost)
-        self.saved = _EXACT.add(self.saved, _EXACT.subtract(record.baseline_cost, record.cost))
+        self.baseline = EXACT.add(self.baseline, record.baseline_cost)
+        self.saved = EXACT.add(self.saved, EXACT.subtract(record.baseline_cost, record.cost))
         for saving in record.savings:
             amount, estimated, calls = self.strategies.get(saving.strategy, (_ZERO, _ZERO, 0))
             guess = saving.amount if saving.basis == "estimated" else _ZERO
             self.strategies[saving.strategy] = (
-                _EXACT.add(amount, saving.amount),
-                _EXACT.add(estimated, guess),
+                EXACT.add(amount, saving.amount),
+                EXACT.add(estimated, guess),
                 calls + 1,
             )
 
@@ -92,7 +92,7 @@ def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None
     return Summary(
         requests=total.requests,
         hits=total.hits,
-        usage=Usage(**total.usage),
+        usage=Usage(**{name: min(count, _MOST) for name, count in total.usage.items()}),
         cost=total.cost,
         baseline_cost=total.baseline,
         saved=total.saved,
@@ -115,6 +115,22 @@ def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None
         first=total.first,
         last=total.last,
     )
+
+
+def summarise_rows(
+    rows: Iterable[tuple[CallRecord | None, bool]], *, premium_model: str | None = None
+) -> Summary:
+    """Summarise the rows of a ledger: each with its record, if any, and whether it is damaged."""
+    damaged = 0
+
+    def records() -> Iterator[CallRecord]:
+        nonlocal damaged
+        for record, is_damaged in rows:
+            damaged += is_damaged
+            if record is not None:
+                yield record
+
+    return replace(summarise(records(), premium_model=premium_model), damaged=damaged)
 
 
 def _breakdown(tally: Tally) -> Breakdown:

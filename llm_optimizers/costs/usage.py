@@ -25,7 +25,7 @@ class Usage:
     includes `cache_write_1h_tokens` (Anthropic's one-hour cache has a separate rate).
 
     Raises:
-        ConfigurationError: a count is negative or not an int.
+        ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
     """
 
     input_tokens: int = 0
@@ -94,7 +94,7 @@ class Usage:
         (x.ai: https://docs.x.ai/docs/guides/reasoning); it is added to the output here.
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         prompt = _part(raw, "prompt_tokens_details") or _part(raw, "input_tokens_details")
         answer = _part(raw, "completion_tokens_details") or _part(raw, "output_tokens_details")
@@ -124,7 +124,7 @@ class Usage:
         (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching); they are added.
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         read = _first(raw, "cache_read_input_tokens")
         by_age = _part(raw, "cache_creation")
@@ -149,7 +149,7 @@ class Usage:
         (https://ai.google.dev/api/generate-content#UsageMetadata); they are added.
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         thoughts = _first(raw, "thoughts_token_count", "thoughtsTokenCount")
         return cls(
@@ -168,7 +168,7 @@ class Usage:
         (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html).
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         read = _first(raw, "cacheReadInputTokens", "cacheReadInputTokenCount")
         written = _first(raw, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
@@ -191,7 +191,7 @@ class Usage:
         (https://docs.cohere.com/reference/chat).
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         counts = _part(raw, "billed_units") or _part(raw, "tokens")
         return cls(
@@ -207,7 +207,7 @@ class Usage:
         https://cloud.ibm.com/apidocs/watsonx-ai#text-generation
 
         Raises:
-            ConfigurationError: a count is negative or not an int.
+            ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
         """
         return cls(
             input_tokens=_first(raw, "prompt_eval_count", "input_token_count"),
@@ -246,6 +246,7 @@ _FORMATS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], Usage]], ...
         Usage.from_plain,
     ),
 )
+_MOST = 2**63 - 1  # what a ledger can store
 _FIELDS = tuple(field.name for field in fields(Usage))
 
 
@@ -266,6 +267,6 @@ def _first(raw: Mapping[str, Any], *keys: str) -> int:
 
 
 def _check_count(name: str, value: object) -> int:
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value <= _MOST:
         return value
-    return whole(name, value, least=0)
+    return whole(name, value, least=0, most=_MOST)

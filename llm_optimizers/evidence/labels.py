@@ -7,7 +7,6 @@ The file has one JSON object per line: {"prompt": "…", "scores": {"small": 0, 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 from llm_optimizers.arguments import fields, instance, keep, scores, sequence, text, values
 from llm_optimizers.connections.paths import file_path, opened_to_read, private_append
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.text.json_lines import json_line, json_lines, opened_lines
 
 __all__ = [
     "MIN_LABELS",
@@ -62,29 +62,22 @@ def read_json_lines(
 ) -> list[T]:
     """Read a file with one JSON value per line, each converted by `read`; empty lines are skipped.
 
-    Error messages use `kind` and `example` to say what a line should be.
+    Error messages use `kind` and `example` to say what a line should be. The file may be gzipped.
 
     Raises:
-        ConfigurationError: the file cannot be read, is not UTF-8, or `read` rejects a line; says
+        ConfigurationError: the file cannot be read, a line is not JSON, or `read` rejects it; says
             which and why.
     """
     found: list[T] = []
     path = file_path("path", path)
-    try:
-        # Not `splitlines`, which also splits at characters that JSON strings may contain.
-        with opened_to_read(path):
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8 text") from error
-    for place, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            found.append(read(json.loads(line)))
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
-            raise ConfigurationError(
-                f"{path}, line {place} is not a valid {kind} ({error}); write {example}"
-            ) from error
+    with opened_to_read(path), opened_lines(path) as lines:
+        for line in json_lines(lines, any_number=True):
+            try:
+                found.append(read(line.read()))
+            except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+                raise ConfigurationError(
+                    f"{path}, line {line.number} is not a valid {kind} ({error}); write {example}"
+                ) from error
     return found
 
 
@@ -95,16 +88,19 @@ def write_labels(path: str | os.PathLike[str], labels: Iterable[Label]) -> None:
     written whole and as soon as it is there: if the next one fails, it was not paid for in vain.
 
     Raises:
+        ConfigurationError: a label has no scores, and could not be read back.
         StoreError: the file cannot be written; it holds the labels before.
     """
     values("labels", labels, "Labels")
     with private_append(file_path("path", path)) as file:
         for label in labels:
             instance("labels", label, Label)
+            if not label.scores:
+                raise ConfigurationError("a label has no scores; give a score for each model")
             row: dict[str, Any] = {"prompt": label.prompt, "scores": dict(label.scores)}
             if label.task:
                 row["task"] = label.task
-            file.line(json.dumps(row, ensure_ascii=False))
+            file.line(json_line(row)[:-1])
 
 
 def merged(labels: Sequence[Label]) -> list[Label]:

@@ -7,7 +7,6 @@ and by user. Shadow calls are made later, never while a user waits.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import sqlite3
@@ -37,11 +36,12 @@ from llm_optimizers.effects import aside, in_event_loop
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import Label
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["Sample", "SampleStore", "read_traffic", "shadow"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 THIRTY_DAYS_S = 30 * 86_400.0
 _PAGE = 500

@@ -10,7 +10,7 @@
     outputs.py        learned caps, stop sequences, schemas
     provider_cache/   the provider's prompt cache: when to change a cached prefix, breakpoints
     shortening.py     what the passes change in a message, by its role
-    audit.py          wasted tokens in a prompt, line by line
+    audit.py          wasted tokens in a prompt, line by line; templates.py: those of a log
 
 Start with `RequestOptimizer` for whole requests, `PassageSelector` for retrieved documents.
 """

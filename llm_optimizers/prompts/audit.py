@@ -232,7 +232,7 @@ def _without_tail(text: str) -> str:
 
 
 def _filler(text: str, count: Count) -> Iterator[Finding]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         for match in _FILLER.finditer(line):
             saved = count(match.group())
             yield _finding(number, "filler", saved, match.group(), "remove these words")
@@ -240,7 +240,7 @@ def _filler(text: str, count: Count) -> Iterator[Finding]:
 
 def _examples(text: str, count: Count) -> Iterator[Finding]:
     """Yield examples after the second, each up to the next one or its first blank line."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     starts = [at for at, line in enumerate(lines) if _EXAMPLE.match(line)]
     for place, at in enumerate(starts[_ENOUGH_EXAMPLES:], start=_ENOUGH_EXAMPLES):
         end = starts[place + 1] if place + 1 < len(starts) else at + 1

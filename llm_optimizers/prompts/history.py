@@ -7,7 +7,6 @@ is never separated from its results, and if a summariser fails the history is se
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +19,13 @@ from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.text import sentences, topical_terms
 from llm_optimizers.types import Message
 
 __all__ = ["History", "Summariser", "end_of_system", "extractive_summary", "safe_cuts"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _LONGEST_LINE = 400
 _MAX_BYTES = 2**24
 _HEADING = "Earlier in this conversation:\n"

@@ -9,7 +9,6 @@ The same request always gives the same bytes, and the result says what was and w
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,6 +39,7 @@ from llm_optimizers.prompts.provider_cache import (
     with_breakpoints,
 )
 from llm_optimizers.prompts.shortening import shortened
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Message
 from llm_optimizers.warming import WarmsUp
 
@@ -47,7 +47,7 @@ __all__ = ["Optimized", "RequestOptimizer"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _BLOCKING = 20_000
 """Characters above which a request is handled outside the event loop."""
 _TOKENS = 3

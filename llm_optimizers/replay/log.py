@@ -18,22 +18,18 @@ Other fields that the API does not have are not sent; `Log.unknown_fields` lists
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import json
 import os
 import re
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from llm_optimizers.connections.paths import file_path, opened_to_read
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.text.json_lines import json_lines, opened_lines
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["BadLine", "Log", "LoggedRequest", "parse_log", "read_log"]
@@ -43,7 +39,6 @@ _OURS = frozenset(
     {"id", "response", "tenant", "time", "feature", "background", "evidence", "split"}
     | {"cheap_response", "cheap_correct", "prompt", "text", *_CLASSES}
 )
-_GZIP = b"\x1f\x8b"
 _NAME = re.compile(r"[!-~]{1,40}")
 _SETTINGS = frozenset({"stream", *CompletionCreateParamsBase.__annotations__})
 """The fields of a chat request that the SDK accepts."""
@@ -95,11 +90,8 @@ def read_log(path: str | os.PathLike[str], limit: int | None = None) -> Log:
         ConfigurationError: the file cannot be read, or holds no request.
     """
     path = file_path("path", path)
-    try:
-        with opened_to_read(path), _open(path) as lines:
-            log = parse_log(lines, limit)
-    except (EOFError, zlib.error) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    with opened_to_read(path), opened_lines(path) as lines:
+        log = parse_log(lines, limit)
     if not log.requests:
         first = [f" (line {bad.number}: {bad.reason})" for bad in log.bad_lines[:1]]
         raise ConfigurationError(
@@ -109,57 +101,28 @@ def read_log(path: str | os.PathLike[str], limit: int | None = None) -> Log:
     return log
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[Iterable[bytes]]:
-    """Open a file as lines of bytes; gzip is recognised by content, not by name."""
-    with path.open("rb") as file:
-        packed = file.read(len(_GZIP)) == _GZIP
-        file.seek(0)
-        if packed:
-            with gzip.open(file) as unpacked:
-                yield unpacked
-        else:
-            yield file
-
-
 def parse_log(lines: Iterable[bytes], limit: int | None = None) -> Log:
     """Parse the lines of a log, up to `limit` requests; malformed lines are skipped and listed."""
     requests: list[LoggedRequest] = []
     bad: list[BadLine] = []
     names: set[str] = set()
     unknown_fields: set[str] = set()
-    for number, line in _numbered(lines):
+    for line in json_lines(lines):
         if limit is not None and len(requests) >= limit:
             break
         try:
-            raw = json.loads(line.decode("utf-8"), parse_constant=_no_number)
-            requests.append(_request(_name(raw, number, names), raw))
+            raw = line.read()
+            requests.append(_request(_name(raw, line.number, names), raw))
             unknown_fields.update(raw.keys() - _SETTINGS - _OURS)
-        except json.JSONDecodeError as error:
-            bad.append(BadLine(number=number, reason=f"not JSON: {error.msg}"))
-        except RecursionError:
-            bad.append(BadLine(number=number, reason="nested too deeply"))
         except UnicodeError:
-            bad.append(BadLine(number=number, reason="not UTF-8 text"))
+            bad.append(BadLine(number=line.number, reason="not UTF-8 text"))
         except (ConfigurationError, ValueError) as error:
-            bad.append(BadLine(number=number, reason=str(error)))
+            bad.append(BadLine(number=line.number, reason=str(error)))
     return Log(
         requests=tuple(requests),
         bad_lines=tuple(bad),
         unknown_fields=frozenset(unknown_fields),
     )
-
-
-def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Number the lines from 1; skips blank lines and strips a byte order mark."""
-    for number, line in enumerate(lines, 1):
-        text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        if text.strip():
-            yield number, text
-
-
-def _no_number(name: str) -> float:
-    raise ConfigurationError(f"not JSON: {name} is not a JSON number")
 
 
 def _name(raw: Any, number: int, names: set[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.replay.answers import AnsweringRule, RecordedAnswer
+from llm_optimizers.text.json_lines import json_lines
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["REPLAY_ID", "Billed", "OnBilled", "Provider", "usage_of"]
@@ -117,7 +118,7 @@ class Provider:
         source = self._files.get(str(request.get("input_file_id")))
         if source is None:
             raise ConfigurationError(f"no file {request.get('input_file_id')!r}")
-        lines = [json.loads(line) for line in source.splitlines() if line.strip()]
+        lines = [line.read() for line in json_lines(source.split(b"\n"))]
         bodies = [line.get("body") if isinstance(line, Mapping) else None for line in lines]
         if not all(isinstance(body, Mapping) for body in bodies):
             raise ConfigurationError("every line of the file must be an object with a `body`")

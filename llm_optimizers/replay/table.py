@@ -12,6 +12,7 @@ from llm_optimizers.costs import Summary
 from llm_optimizers.costs.summary import dollars
 from llm_optimizers.replay.figures import TIERS, Replay, as_dict, percent
 from llm_optimizers.routing.learning.artefact import RouterArtefact
+from llm_optimizers.shown import shown
 
 __all__ = ["print_replay"]
 
@@ -33,7 +34,7 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated:
     wrong = "not known" if replay.wrong_hits is None else f"{replay.wrong_hits:,}"
     table.add_row("  wrong hits", "", wrong)
     for name, count in replay.models.items():
-        table.add_row(f"  answered by {name}", "", f"{count:,}")
+        table.add_row(f"  answered by {shown(name)}", "", f"{count:,}")
     if replay.router is not None:
         table.add_row("  escalated to a stronger model", "", f"{replay.escalated:,}")
     if replay.later:
@@ -47,14 +48,14 @@ def print_replay(console: Console, replay: Replay, *, recorded: bool, estimated:
     table.add_row("tokens billed", *_pair(before, _tokens, _tokens(account)))
     table.add_row("cost", dollars(replay.baseline), dollars(account.cost))
     for name, saving in account.by_strategy.items():
-        table.add_row(f"  saved by {name}", "", dollars(saving.amount))
+        table.add_row(f"  saved by {shown(name)}", "", dollars(saving.amount))
     table.add_row("saved", "", f"{dollars(replay.baseline - account.cost)}", style="bold")
     table.add_row("", "", f"{figures['saved_pct']:.1f} %", style="bold")
     if replay.overhead_ms is not None:
         table.add_row("overhead per call (median)", "", f"{replay.overhead_ms:.2f} ms")
     console.print(table)
     for line in _remarks(replay, figures, recorded=recorded, estimated=estimated):
-        console.print(line, style="dim", highlight=False)
+        console.print(line, style="dim", highlight=False, markup=False, emoji=False)
 
 
 def _remarks(
@@ -83,14 +84,16 @@ def _remarks(
     if replay.without is None:
         remarks.append("The cost without strategies is the ledger's baseline, not a measured pass.")
     if figures["unpriced"]:
-        names = ", ".join(name for name, part in replay.account.by_model.items() if part.unpriced)
+        names = ", ".join(
+            shown(name) for name, part in replay.account.by_model.items() if part.unpriced
+        )
         remarks.append(
             f"{figures['unpriced']:,} calls have no known price ({names}) and are not included in "
             "any cost."
         )
     if replay.errors:
-        kinds = ", ".join(f"{count} × {name}" for name, count in replay.errors.items())
-        remarks.append(f"Failed: {kinds}. First error: {replay.first_error[:300]}")
+        kinds = ", ".join(f"{count} × {shown(name)}" for name, count in replay.errors.items())
+        remarks.append(f"Failed: {kinds}. First error: {shown(replay.first_error)}")
     if replay.gave_up:
         remarks.append("No request was answered, so the rest were not sent.")
     if replay.interrupted:
@@ -104,7 +107,7 @@ def _calibration(replay: Replay, router: RouterArtefact) -> str:
     """Say what the router was allowed to lose and what it lost."""
     fitted = f"The router was calibrated on {router.labels:,} labelled requests"
     if not router.active:
-        reasons = "; ".join(reason for r in router.reports.values() for reason in r.reasons)
+        reasons = "; ".join(shown(reason) for r in router.reports.values() for reason in r.reasons)
         return f"{fitted} and was not used: {reasons}."
     allowed = f"{fitted}, to lose at most {100 * router.tolerance:g} % of the right answers"
     if not replay.judged:

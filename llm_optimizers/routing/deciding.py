@@ -6,7 +6,6 @@ clock, draws a number or uses the network, so that every decision can be replaye
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,11 +16,12 @@ from llm_optimizers.routing.filters import PriceSnapshot, filter_models
 from llm_optimizers.routing.policy import Candidate, Choice, Policy, PolicyInput
 from llm_optimizers.routing.request import Requirements, RoutingContext
 from llm_optimizers.routing.specs import NO_BOUNDS, ModelTiers, UserTier
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["Rules", "decide"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ if it does not pass.
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,11 +21,12 @@ from llm_optimizers.routing.cascade.verifier import CheckResult, Judge
 from llm_optimizers.routing.decision import Attempt, Decision, Outcome
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.policy import Escalation
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["AttemptLog", "CallModel", "Pause", "RoutedRequest", "serve"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _CHECKING: tuple[Role, ...] = ("sample", "judge")
 """Roles of calls that only help to check an answer."""
 

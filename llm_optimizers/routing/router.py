@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +45,7 @@ from llm_optimizers.routing.request import (
     requirements_of,
 )
 from llm_optimizers.routing.specs import ModelSpec, ModelTiers, UserTier
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Clock
 from llm_optimizers.warming import WarmsUp
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DECISION_NOTE", "Router"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 PRICES_VALID_S = 3600.0
 _SLOW_S = 0.01  # a decision that took longer is made outside the event loop the next time

@@ -2,6 +2,7 @@
 
 splitting.py    blocks (code, JSON, prose), paragraphs, sentences, protected spans
 json_values.py  where JSON values begin and end
+json_lines.py   files with one JSON value a line
 stemming.py     stems, stopwords and language detection
 terms.py        terms for finding a topic: `terms`, `topical_terms`
 labels/         the labels of prompts (`Question:`, `## Context`), in every language

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -22,9 +21,10 @@ from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.arguments import refuse
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.joint_class import shared_class
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.warming import WarmsUp
 
-_log = logging.getLogger("llm_optimizers.routing")
+_log = safe_logger("llm_optimizers.routing")
 
 __all__ = ["RouterMiddleware"]
 

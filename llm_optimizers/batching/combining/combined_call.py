@@ -9,7 +9,6 @@ caller saw.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -23,10 +22,11 @@ from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.forks import ProcessLock
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["CombinedCall"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 
 class CombinedCall:

@@ -17,6 +17,7 @@ from llm_optimizers.batching.provider.journal_reader import BatchJournalReader
 from llm_optimizers.batching.provider.requests import BatchRequest
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.shown import shown, shown_lines
 
 __all__ = ["BatchJournal"]
 
@@ -242,13 +243,13 @@ def _state_of(request: BatchRequest, now: float) -> tuple[object, ...]:
 
 
 def _outcome_values(outcome: LineOutcome) -> tuple[str | None, ...]:
-    """Return the columns answer, usage, error and error_kind."""
+    """Return the columns answer, usage, error and error_kind, without secrets in the errors."""
     answered = outcome.body is not None
     return (
         json.dumps(outcome.body) if answered else None,
         json.dumps(outcome.usage.as_dict()) if answered else None,
-        outcome.error,
-        outcome.error_kind,
+        None if outcome.error is None else shown_lines(outcome.error),
+        None if outcome.error_kind is None else shown(outcome.error_kind),
     )
 
 

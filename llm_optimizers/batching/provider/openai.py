@@ -18,6 +18,7 @@ from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import may_pass
+from llm_optimizers.text.json_lines import json_lines
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -120,19 +121,21 @@ def _split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     httpx's `iter_lines` also splits at U+2028 and other separators, which a JSON string may hold
     unescaped (https://www.rfc-editor.org/rfc/rfc8259#section-7).
     """
-    rest = b""
+    parts: list[bytes] = []
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
+        first, *others = chunk.split(b"\n")
+        parts.append(first)
+        for other in others:
+            yield b"".join(parts)
+            parts = [other]
+    yield b"".join(parts)
 
 
 def _outcomes(lines: Iterable[bytes]) -> Iterator[LineOutcome]:
     """Parse result lines; a damaged line is skipped, so that its request is sent again."""
-    for line in lines:
+    for line in json_lines(lines, any_number=True, replace_bytes=True):
+        raw = line.value  # None where the line cannot be read
         try:
-            raw = json.loads(line)
             yield _outcome(raw["custom_id"], raw.get("response") or {}, raw.get("error"))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -11,9 +11,10 @@ from typing import Any
 
 from llm_optimizers.arguments import keep, optional, whole
 from llm_optimizers.batching.provider.prepared import PreparedRequest
-from llm_optimizers.batching.queue.job import dump_json, load_json
+from llm_optimizers.batching.queue.job import dump_json
 from llm_optimizers.connections.paths import file_path, opened_to_read
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.text.json_lines import json_lines, opened_lines
 from llm_optimizers.types import ChatRequest
 
 __all__ = [
@@ -135,17 +136,9 @@ def form_shards(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, object]]:
-    with opened_to_read(path), path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, _parsed(line)
-
-
-def _parsed(line: bytes) -> object:
-    try:
-        return load_json(line.decode())
-    except ValueError as error:
-        return error
+    with opened_to_read(path), opened_lines(path) as lines:
+        for line in json_lines(lines):
+            yield line.number, line.value if line.reason is None else ValueError(line.reason)
 
 
 def _checked(
@@ -182,7 +175,7 @@ def _request(
     if isinstance(raw, PreparedRequest):
         return _prepared(number, raw, count_tokens)
     if isinstance(raw, ValueError):
-        raise ConfigurationError(f"it is not JSON ({raw})")
+        raise ConfigurationError(f"it is {raw}")
     if not isinstance(raw, Mapping):
         raise ConfigurationError("it must be a JSON object")
     body = raw.get("body", raw)

@@ -6,7 +6,6 @@ step of a job; the claim of a process that died on the same machine is ignored.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import uuid
@@ -17,13 +16,14 @@ from llm_optimizers.batching.provider.journal import BatchJournal
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits, form_shards
 from llm_optimizers.failures import is_permanent
 from llm_optimizers.forks import ProcessLock
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["BatchRunner"]
 
 _LEASE_SECONDS = 600.0
 
-logger = logging.getLogger(__name__)
+logger = safe_logger(__name__)
 
 
 class BatchRunner:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
@@ -13,6 +12,7 @@ from llm_optimizers.batching.queue.job import Job, check_key
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import DeadlineError, ItemError
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["LONGEST_WAIT", "AskStore", "DeadLetters", "JobHandle"]
@@ -23,7 +23,7 @@ _ALL = 1_000_000
 LONGEST_WAIT = 1e9
 """Seconds; a thread cannot wait much longer."""
 
-logger = logging.getLogger(__name__)
+logger = safe_logger(__name__)
 
 
 class AskStore(Protocol):

@@ -6,7 +6,6 @@ The worker, the look-up of jobs that other processes do, the backlog alert.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -23,6 +22,7 @@ from llm_optimizers.batching.queue.worker import LAST_SECONDS, JobWorker
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.errors import ItemError, RefusedError, StoreError
 from llm_optimizers.lazy import renamed_attributes
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["BacklogAlert", "QueueRuntime"]
 
@@ -33,7 +33,7 @@ _FORGET_EVERY = 60
 _LATEST, _LATEST_BYTES = 1_000, 2**24
 _SHOWN = 10
 
-logger = logging.getLogger(__name__)
+logger = safe_logger(__name__)
 
 
 def _log(stats: QueueStats) -> None:

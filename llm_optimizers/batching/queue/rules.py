@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from llm_optimizers.arguments import instance, number, optional, whole
 from llm_optimizers.batching.queue.job import PRIORITIES, AttemptOutcome, Job
 from llm_optimizers.failures import is_permanent, retry_after
+from llm_optimizers.secrets import redacted
 
 __all__ = [
     "LONGEST_PAUSE",
@@ -178,7 +179,10 @@ def _wait(needed: float, level: float, rate: float) -> float:
 def after_failure(
     job: Job, error: BaseException, policy: RetryPolicy, *, now: float, rng: random.Random
 ) -> AttemptOutcome:
-    """Decide what follows a failed attempt; the error's text is kept with the job, never logged."""
+    """Decide what follows a failed attempt.
+
+    The error's text is kept with the job, without secrets, and never logged.
+    """
     text = _text_of(error)
     kind = type(error).__name__
     if is_permanent(error) or job.attempts >= policy.max_attempts:
@@ -192,5 +196,6 @@ def _text_of(error: BaseException) -> str:
         text = str(error)
     except Exception as unreadable:  # noqa: BLE001 - it is the user's own code
         text = f"its text cannot be read ({type(unreadable).__name__})"
-    # A lone surrogate cannot be stored.
-    return text[:_LONGEST_ERROR].encode(errors="replace").decode()
+    # Redacted before it is cut, or half a key would stay. A lone surrogate cannot be stored.
+    text = redacted(text[: 2 * _LONGEST_ERROR])[:_LONGEST_ERROR]
+    return text.encode(errors="replace").decode()

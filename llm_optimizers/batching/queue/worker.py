@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 import uuid
@@ -17,6 +16,7 @@ from llm_optimizers.batching.queue.rules import QueueRules, after_failure
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.trouble import Trouble
 from llm_optimizers.errors import StoreError
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["LAST_SECONDS", "Handler", "JobWorker"]
@@ -27,7 +27,7 @@ LAST_SECONDS = 10.0
 _LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
 
-logger = logging.getLogger(__name__)
+logger = safe_logger(__name__)
 
 
 class JobWorker:

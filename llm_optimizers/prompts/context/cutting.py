@@ -6,7 +6,6 @@ own text stays as it is: everything outside the sections, the tags and labels of
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,10 +18,11 @@ from llm_optimizers.prompts.context.documents.tags import Span, gaps
 from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.selection.kept import KeptPassage
 from llm_optimizers.prompts.context.selection.selector import PassageSelector
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["ContextBudget", "cut_context", "cut_contexts", "outside"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _UNREAD = "Retrieved context could not be read; it is sent unchanged"
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from llm_optimizers.shown import safe_logger
+
 __all__ = ["ContextCut", "DocumentCut", "ReportCut", "log_cut"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 Kept: TypeAlias = Literal["whole", "cut", "dropped"]
 

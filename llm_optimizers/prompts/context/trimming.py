@@ -6,16 +6,16 @@ warning inform the user.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.text import blocks, sentences
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["head_and_tail", "trimmed"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _HEAD = 2 / 3
 _MARK = "\n[\u2026 about {tokens} tokens left out \u2026]\n"
 _MARK_TOKENS = 14

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from llm_optimizers.connections.forks import Unforked
 from llm_optimizers.memos import of_word
+from llm_optimizers.shown import safe_logger
 
 if TYPE_CHECKING:
     import tiktoken
@@ -37,7 +37,7 @@ __all__ = [
     "load_encoding",
 ]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 _SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 _SHIPPED = ("cl100k_base", "o200k_base")

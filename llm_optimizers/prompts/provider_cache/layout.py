@@ -106,7 +106,7 @@ def _lints(request: ChatRequest) -> Iterator[Lint]:
             advice="sort the tools by name, so that every call sends them in the same order",
         )
     for at, message in enumerate(request.messages[: end_of_system(request.messages)]):
-        for number, line in enumerate(message.text.splitlines(), start=1):
+        for number, line in enumerate(message.text.split("\n"), start=1):
             for kind, pattern, advice in _VARYING:
                 found = pattern.search(line)
                 if found:

@@ -6,7 +6,6 @@ combines the scores by logistic regression; one that was not fitted uses the low
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +25,12 @@ from llm_optimizers.arguments import (
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.routing.cascade.checks import Check, ModelAnswer
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["CheckResult", "Judge", "Verifier", "checked_check"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 JUDGE_INSTRUCTIONS = (
     "You check an assistant's answer. Judge whether it answers the request correctly and "

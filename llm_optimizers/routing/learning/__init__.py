@@ -6,6 +6,7 @@ gains.py        the gain model: what a strong model would gain; topics.py, trees
 fitting.py      fits the gain model, with scikit-learn
 activation.py   the activation test: does a router gain on held-out labels
 metrics.py      metrics of a ranking of requests
+declining.py    a calibration for labels that nothing can be learned from
 artefact.py     the router file
 explanation.py  explains a prediction by the words of the request
 """

@@ -22,7 +22,15 @@ from llm_optimizers.routing.learning.activation import ActivationReport, assess_
 from llm_optimizers.routing.learning.features import Features, Featurizer
 from llm_optimizers.routing.learning.gains import GainModel
 
-__all__ = ["BITS", "Calibration", "calibrate", "cross_scores", "evaluate"]
+__all__ = [
+    "BITS",
+    "Calibration",
+    "calibrate",
+    "cheaper_models",
+    "cross_scores",
+    "evaluate",
+    "problems_of",
+]
 
 BITS = 17
 FOLDS = 5
@@ -77,15 +85,11 @@ def calibrate(
     number("tolerance", tolerance, least=0)
     number("confidence", confidence, above=0, below=1)
     whole("seed", seed, least=0)
-    cheap = list(sequence("weak", weak, str)) or sorted(
-        {m for label in labels for m in label.scores} - {strong}
-    )
-    if not cheap:
-        raise ConfigurationError(f"the labels score no model other than {strong}")
-    wrong = {w: label_problems(labels, strong=strong, weak=w) for w in cheap}
+    cheap = cheaper_models(labels, strong=strong, weak=sequence("weak", weak, str))
+    wrong = problems_of(labels, strong=strong, weak=cheap)
     reasons = [f"{w} against {strong}: {reason}" for w, found in wrong.items() for reason in found]
     if reasons:
-        raise ConfigurationError("these labels cannot be fitted:\n  " + "\n  ".join(reasons))
+        raise ConfigurationError("these labels cannot be fitted: " + "; ".join(reasons))
     distinct = merged(labels)
     featurizer = Featurizer(bits=BITS)
     features = [featurizer.read(label.prompt) for label in distinct]
@@ -115,6 +119,30 @@ def calibrate(
         edges={w: quantile_edges(scores[w]) for w in cheap},
         untagged="" in tasks,
     )
+
+
+def cheaper_models(labels: Sequence[Label], *, strong: str, weak: Sequence[str] = ()) -> list[str]:
+    """Return the cheap models to fit: those given, else every other model that labels score.
+
+    Raises:
+        ConfigurationError: there is none, or no label scores the strong model.
+    """
+    scored = {model for label in labels for model in label.scores}
+    if scored and strong not in scored:
+        raise ConfigurationError(
+            f"no label scores {strong}; the labels score {', '.join(sorted(scored))}"
+        )
+    cheap = list(weak) or sorted(scored - {strong})
+    if not cheap:
+        raise ConfigurationError(f"the labels score no model other than {strong}")
+    return cheap
+
+
+def problems_of(
+    labels: Sequence[Label], *, strong: str, weak: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return why the labels of each cheap model cannot be learned from; see `label_problems`."""
+    return {model: label_problems(labels, strong=strong, weak=model) for model in weak}
 
 
 def cross_scores(

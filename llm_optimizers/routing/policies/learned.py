@@ -6,7 +6,6 @@ and every decision says why.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 
@@ -16,10 +15,11 @@ from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
 from llm_optimizers.routing.policy import Choice, PolicyInput, cheapest
 from llm_optimizers.routing.specs import ModelTiers
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["LearnedPolicy"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 
 class LearnedPolicy(PickledAsArguments):

@@ -73,7 +73,7 @@ def test_lines_that_are_not_valid_json_are_named_by_number(tmp_path: Path) -> No
         read_jsonl(path)
     errors = str(caught.value).splitlines()
     assert [error.split(":")[0] for error in errors] == ["line 2", "line 4", "line 5"]
-    for word, error in zip(["utf-8", "nested too deeply", "surrogates"], errors, strict=True):
+    for word, error in zip(["UTF-8", "nested too deeply", "surrogates"], errors, strict=True):
         assert word in error
 
 

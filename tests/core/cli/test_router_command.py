@@ -13,8 +13,15 @@ from typer.testing import CliRunner
 from llm_optimizers.cli.app import app
 from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence.labels import Label, write_labels
-from llm_optimizers.routing import Always, DecisionRecord, Router, RoutingContext
+from llm_optimizers.routing import (
+    Always,
+    DecisionRecord,
+    LearnedPolicy,
+    Router,
+    RoutingContext,
+)
 from llm_optimizers.routing.experiments import Experiment
+from llm_optimizers.routing.learning.artefact import read_artefact
 from llm_optimizers.types import ChatRequest, Message
 
 FITTING = "llm_optimizers.routing.learning.fitting"
@@ -73,7 +80,70 @@ def test_useless_labels_are_reported_without_a_traceback(tmp_path: Path):
     result = run("fit", labels, "--strong", "large", "--out", tmp_path / "router.json")
     assert result.exit_code == 2
     assert "label 270 more requests" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("count", "signal", "code", "missing"),
+    [(30, 0.95, 2, "add about 270 labels"), (320, 0.5, 0, "more labels would not change")],
+)
+def test_the_file_is_written_even_if_the_router_fails_and_never_acts(
+    tmp_path: Path, count: int, signal: float, code: int, missing: str
+):
+    labels = write(tmp_path / "labels.jsonl", count, seed=3, signal=signal)
+    out = tmp_path / "router.json"
+    result = run("fit", labels, "--strong", "large", "--out", out, "--json")
+    assert result.exit_code == code
+    printed = json.loads(result.stdout)
+    assert printed["file"] == str(out)
+    assert missing in " ".join(printed["next"])
+    shown = printed["models"]["small"]
+    assert (shown["gap"] is None) == (code == 2), "nothing was measured"
+    assert ("llm-optimizers router fit" in printed["next"][-1]) == (code == 2)
+    policy = LearnedPolicy(out)
+    router = Router(["small", "large"], policy=policy)
+    decision = router.decide(ChatRequest(messages=(Message(role="user", content="music"),)))
+    assert decision.model == "large"
+    assert "not active" in decision.reason
+    assert run("explain", out, "music").exit_code == 0
+    if code == 2:
+        assert run("evaluate", out, labels).exit_code == 1
+
+
+def test_labels_of_one_class_leave_a_file_that_never_acts(tmp_path: Path):
+    same = [Label(prompt=f"q {n}", scores={"small": 1.0, "large": 1.0}) for n in range(320)]
+    write_labels(tmp_path / "same.jsonl", same)
+    out = tmp_path / "router.json"
+    result = run("fit", tmp_path / "same.jsonl", "--strong", "large", "--out", out)
+    assert result.exit_code == 2
+    assert "one class" in " ".join(result.output.split())
+    assert "more labels would not change that" in result.output
+    assert read_artefact(out).active == ()
+
+
+def test_a_router_that_may_act_says_the_code_that_uses_it(fitted):
+    result = run(
+        *("fit", fitted / "labels.jsonl", "--strong", "large", "--tolerance", 0.1),
+        *("--out", fitted / "again.json"),
+    )
+    assert result.exit_code == 0
+    assert "ChatModelRouter(models={'small': …, 'large': …}" in result.output
+    assert f"RoutedLLM({{'small': …, 'large': …}}, policy=LearnedPolicy('{fitted}" in result.output
+
+
+def test_a_strong_model_that_no_label_scores_is_named(tmp_path: Path):
+    labels = write(tmp_path / "few.jsonl", 30, seed=1)
+    result = run("fit", labels, "--strong", "lrage", "--out", tmp_path / "router.json")
+    assert result.exit_code == 2
+    assert "no label scores lrage; the labels score large, small" in result.output
     assert not (tmp_path / "router.json").exists()
+
+
+def test_a_folder_is_no_router_file(tmp_path: Path):
+    labels = write(tmp_path / "few.jsonl", 30, seed=1)
+    result = run("fit", labels, "--strong", "large", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "is a folder" in result.output
 
 
 def test_a_missing_extra_is_named_with_its_command(tmp_path: Path, monkeypatch):

@@ -306,13 +306,13 @@ def test_a_corrupt_file_drops_records_with_one_warning_and_gives_no_summary(tmp_
             ledger.summary()
 
 
-def test_a_file_corrupted_later_raises_when_read(tmp_path):
+def test_a_file_whose_table_was_dropped_raises_when_read(tmp_path):
     path = tmp_path / "ledger.db"
     make_ledger(path)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE calls SET cost = 'a lot'")
+        connection.execute("DROP TABLE calls")
     connection.close()
-    with Ledger(path) as ledger, pytest.raises(StoreError, match="cannot be read"):
+    with Ledger(path) as ledger, pytest.raises(StoreError, match="move it away"):
         ledger.summary()
 
 
@@ -433,9 +433,8 @@ def test_a_folder_that_cannot_be_created_is_tried_again(tmp_path, caplog):
     assert caplog.text.count("cannot be used") == 1
 
 
-@pytest.mark.parametrize("wrong", [{"model": "\ud800"}, {"error": "\ud800"}])
-def test_a_record_that_cannot_be_written_is_dropped_and_not_raised(ledger, wrong):
-    ledger.record(make_record("wrong", **wrong))
+def test_a_record_that_cannot_be_written_is_dropped_and_not_raised(ledger):
+    ledger.record(make_record("wrong", usage=None))
     ledger.record(make_record("right"))
     assert ledger.dropped == 1
     assert ids(ledger) == ["right"]

@@ -84,7 +84,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path):
 def test_a_file_that_is_not_utf_8_is_reported(tmp_path: Path):
     path = tmp_path / "labels.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError, match=r"labels\.jsonl is not UTF-8"):
+    with pytest.raises(ConfigurationError, match=r"labels\.jsonl, line 1 .*not UTF-8"):
         read_labels(path)
 
 

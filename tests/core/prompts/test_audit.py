@@ -149,7 +149,6 @@ def test_requests_are_audited_message_by_message(tmp_path: Path) -> None:
     seen = json.loads(run(str(log), str(alone), "--json").output)
     assert [p["place"] for p in seen["prompts"]] == [
         "row 1, message 0 (system)", "row 1, message 1 (user)",
-        "row 2, message 0 (system)", "row 2, message 1 (user)",
         "message 0 (system)", "message 1 (user)",
     ]  # fmt: skip
 
@@ -187,3 +186,9 @@ def test_unreadable_files_are_named(tmp_path: Path, name: str, content: bytes) -
     result = run(str(file))
     assert result.exit_code == 2
     assert name in result.output.replace("\n", "").replace("│", "").replace(" ", "")
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0c", "\x1c", "\r"])
+def test_lines_are_counted_by_line_feeds_alone(separator: str) -> None:
+    text = f"Be{separator}kind.\nPlease note that it is now 2026-01-01T10:00:00."
+    assert {line for line, _ in found(text)} == {2}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 
 from llm_optimizers.failures import FailOpen
@@ -10,11 +9,12 @@ from llm_optimizers.prompts.context.documents.places import trimmed_span
 from llm_optimizers.prompts.context.documents.sections import sections
 from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
 from llm_optimizers.prompts.context.documents.tags import Span, gaps
+from llm_optimizers.shown import safe_logger
 from llm_optimizers.text import json_spans
 
 __all__ = ["document_spans"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 _OPENED = re.compile(
     r"<(?:[a-z]+[_-]){0,3}(?:article|chunk|content|context|doc|document|excerpt|file|page|passage"
     r"|record|reference|result|snippet|source|text)s?[\d_-]*+(?:\s[^<>]*+)?>\s*\Z",

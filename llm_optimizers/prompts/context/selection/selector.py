@@ -9,7 +9,6 @@ ellipsis marks all that is left out, so the model sees that text is missing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,10 +33,11 @@ from llm_optimizers.prompts.context.selection.knapsack import (
     kept_probability,
 )
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
+from llm_optimizers.shown import safe_logger
 
 __all__ = ["GAP", "PassageSelector"]
 
-_log = logging.getLogger(__name__)
+_log = safe_logger(__name__)
 
 _EXACT_BUDGETS = 2
 """The likeliest parts are counted exactly until they fill this many budgets."""
