@@ -10,7 +10,7 @@ import json
 import sqlite3
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from llm_optimizers.connections.sqlite import Schema
 from llm_optimizers.costs.amounts import EXACT
@@ -138,7 +138,7 @@ def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
         time=time,
         model=fields.text("model"),
         provider=fields.optional_text("provider"),
-        tier=cast("ServiceTier", fields.text("tier", "standard")),
+        tier=cast("ServiceTier", fields.one_of("tier", get_args(ServiceTier), "standard")),
         usage=fields.usage(_COUNTS),
         cost=fields.amount("cost"),
         baseline_model=fields.text("baseline_model"),
@@ -148,7 +148,7 @@ def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
         savings=fields.savings(),
         tags=fields.tags(),
         latency_s=fields.seconds(),
-        status=cast("Status", fields.text("status", "ok")),
+        status=cast("Status", fields.one_of("status", get_args(Status), "ok")),
         estimated=bool(row["estimated"]),
         error=fields.optional_text("error"),
     )

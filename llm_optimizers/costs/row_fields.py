@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -101,6 +101,14 @@ class RowFields:
         if found is None:
             self.damaged = True
         return otherwise if found is None else found
+
+    def one_of(self, name: str, known: Collection[str], otherwise: str) -> str:
+        """Return a text that is one of a few."""
+        found = self.text(name, otherwise)
+        if found in known:
+            return found
+        self.damaged = True
+        return otherwise
 
     def optional_text(self, name: str) -> str | None:
         """Return a text, None if there is none."""

@@ -40,8 +40,8 @@ class Usage:
     def __post_init__(self) -> None:
         for name in _FIELDS:
             count = getattr(self, name)
-            if type(count) is not int or count < 0:  # a numpy count becomes an int
-                object.__setattr__(self, name, whole(name, count, least=0))
+            if type(count) is not int or not 0 <= count <= _MOST:  # a numpy count becomes an int
+                object.__setattr__(self, name, whole(name, count, least=0, most=_MOST))
 
     @property
     def total_tokens(self) -> int:

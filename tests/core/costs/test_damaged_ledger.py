@@ -19,11 +19,6 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 NO_AMOUNTS = ["NaN", "sNaN", "Infinity", "-Infinity", "-1", "1e999999", "-1e999999", "1e-999999"]
 
 
-class Nameless:
-    def __str__(self) -> str:
-        raise RuntimeError
-
-
 def record(name: str = "1", **changes: Any) -> CallRecord:
     fields: dict[str, Any] = {
         "id": name,
@@ -80,11 +75,6 @@ def test_a_saving_that_is_no_amount_leaves_the_call_out_of_the_comparison() -> N
     assert (found.cost, found.uncompared, dict(found.by_strategy)) == (1, 1, {})
 
 
-def test_costs_given_as_plain_numbers_keep_their_value() -> None:
-    found = summary_of(record("1", cost=0.25), record("2", cost=3), record("3", cost=float("nan")))
-    assert (found.cost, found.unpriced) == (Decimal("3.25"), 1)
-
-
 def test_an_amount_of_too_many_digits_is_rounded() -> None:
     assert summary_of(record(cost=Decimal("0." + "3" * 50_000))).cost == Decimal("0." + "3" * 60)
 
@@ -108,17 +98,10 @@ def test_the_largest_counts_can_be_added_up() -> None:
 @pytest.mark.parametrize(
     "tags",
     [
-        {"user": None},
-        {"user": b"\xff\x00"},
-        {("a", 1): object()},
         {"user": "\ud800"},
         {"\x1b[2J": "\u202e"},
-        {"user": float("nan")},
-        {"user": Nameless()},
         {"user": "x" * 1_000_000},
-        {1: 2},
-        [("user", "1")],
-        "user",
+        {"": ""},
     ],
 )
 def test_no_record_is_lost_for_a_bad_tag(tags: Any) -> None:
@@ -132,8 +115,8 @@ def test_no_record_is_lost_for_its_names(name: str, tags: dict[str, str]) -> Non
     assert (found.requests, found.damaged) == (1, 0)
 
 
-@pytest.mark.parametrize("latency", [float("nan"), float("inf"), "1", object(), True, 10**400])
-def test_a_latency_that_is_no_number_is_unknown(latency: Any) -> None:
+@pytest.mark.parametrize("latency", [float("nan"), float("inf"), -1.0])
+def test_a_latency_that_cannot_be_is_unknown(latency: Any) -> None:
     with Ledger() as ledger:
         ledger.record(record(latency_s=latency))
         (kept,) = ledger.records()

@@ -21,7 +21,7 @@ from llm_optimizers.text import json_lines as module
 from llm_optimizers.text.json_lines import JSONLine, json_line, json_lines, opened_lines
 
 SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"]
-SCORES = st.dictionaries(st.text(), st.floats(allow_nan=False), min_size=1)
+SCORES = st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
 LABELS = st.lists(st.builds(Label, prompt=st.text(), scores=SCORES, task=st.text()))
 
 
@@ -141,9 +141,6 @@ def test_a_score_that_is_no_number_is_refused_by_its_line(tmp_path: Path, score:
     path.write_text(
         f'{{"prompt": "a", "scores": {{"m": 1}}}}\n{{"prompt": "a", "scores": {{"m": {score}}}}}'
     )
-    if score == "1e400":
-        assert len(read_labels(path)) == 2, "infinite, which `label_problems` reports"
-        return
     with pytest.raises(ConfigurationError, match="line 2"):
         read_labels(path)
 
