@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.errors import BusyError, StoreError
+from llm_optimizers.forks import ProcessLock, renew_in_children
 
 __all__ = ["MAX_WAITING", "LedgerWriter", "MakeRow", "Row"]
 
@@ -36,6 +36,7 @@ _LAST_TRIES_S = 5.0  # after `close`, or once the main thread has ended
 _IDLE_S = 1.0
 _LOOK_S = 0.05  # between two looks whether the main thread has ended
 _FORK_S = 1.0
+_KNOWN_S = 0.1  # for a lock that is only held for microseconds
 
 
 class LedgerWriter:
@@ -50,7 +51,8 @@ class LedgerWriter:
         self._drop = drop
         self.closed = False
         self._gives_up_at: float | None = None
-        self.start_empty()
+        self.renew()
+        renew_in_children(self)
         with _known:
             _writers.add(self)
 
@@ -120,7 +122,7 @@ class LedgerWriter:
         if self._locked_since is None:
             self.wait(_FORK_S)
 
-    def start_empty(self) -> None:
+    def renew(self) -> None:
         """Forget all rows, in a forked child: they and the thread are the parent's."""
         self._changed = threading.Condition()
         self._queue: deque[MakeRow] = deque()
@@ -245,18 +247,18 @@ _known = ProcessLock()
 
 
 def _all_writers() -> list[LedgerWriter]:
-    with _known:
-        return list(_writers)
+    # Not for ever: the thread that holds the lock may wait for the one that forks.
+    held = _known.acquire(_KNOWN_S)
+    try:
+        return list(_writers) if held else []
+    finally:
+        if held:
+            _known.release()
 
 
 def _before_fork() -> None:
     for writer in _all_writers():
         writer.before_fork()
-
-
-def _in_child() -> None:
-    for writer in _all_writers():
-        writer.start_empty()
 
 
 def _at_exit() -> None:
@@ -267,5 +269,5 @@ def _at_exit() -> None:
 
 # Hooks before a fork run in reverse order: this one before `connections.forks` closes the files.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
+    os.register_at_fork(before=_before_fork)
 atexit.register(_at_exit)
