@@ -35,6 +35,7 @@ from llm_optimizers.arguments import (
     one_of,
     optional,
     refuse,
+    values,
     whole,
 )
 from llm_optimizers.batching.queue.clock import QueueClock
@@ -296,7 +297,7 @@ class JobQueue(NotPickled):
         max_wait: float | None = None,
     ) -> tuple[LoopThread, list[Job]]:
         """Return the running event loop and the jobs; they are checked before a store is opened."""
-        payloads = list(payloads)
+        payloads = list(values("payloads", payloads, "payloads"))
         for payload in payloads:
             dump_json(payload, "payload")
         optional(check_key, "key", key)
