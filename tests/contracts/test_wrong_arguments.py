@@ -145,6 +145,7 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
         )
     },
     "JobQueue.ageing": dict.fromkeys(WRONG, "a former name, which warns before it is looked at"),
+    "JobQueue.handler": {"an async function": "jobs may be done by a coroutine function"},
     "JobQueue.submit_many.payloads": {"[]": NOT_ASKED},
     "KeywordPolicy.intents": {"{}": "points for the length only"},
     "KeywordPolicy.threshold": {"0": "all to the strong model"},

@@ -119,7 +119,8 @@ class JobQueue(NotPickled):
         if ageing is not None:
             warnings.warn("JobQueue(ageing=) is now aging=", DeprecationWarning, stacklevel=2)
             aging = ageing
-        optional(function, "handler", handler)
+        if handler is not None and not callable(handler):
+            refuse("handler", handler, "a function or a coroutine function")
         optional(instance, "rng", rng, random.Random)
         whole("concurrency", concurrency, least=1)
         rates = Rates(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
@@ -299,7 +300,7 @@ class JobQueue(NotPickled):
         """Return the running event loop and the jobs; they are checked before a store is opened."""
         payloads = list(values("payloads", payloads, "payloads"))
         for payload in payloads:
-            dump_json(payload, "payload")
+            dump_json(payload, "`payload`")
         optional(check_key, "key", key)
         one_of("priority", priority, PRIORITIES)
         whole("tokens", tokens, least=0, most=MOST_TOKENS)
