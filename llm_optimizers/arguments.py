@@ -18,6 +18,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from numbers import Integral, Real
+from operator import attrgetter, contains
 from types import NoneType
 from typing import (
     TYPE_CHECKING,
@@ -40,6 +41,7 @@ __all__ = [
     "amount",
     "field",
     "fields",
+    "fields_check",
     "flag",
     "function",
     "instance",
@@ -346,6 +348,18 @@ def fields(owner: object, kinds: Mapping[str, Kinds]) -> None:
         # A bool is an int; where numbers are wanted it is a mistake.
         if not isinstance(value, kind) or ((value is True or value is False) and not _bools(kind)):
             refuse(name, value, _kinds(kind))
+
+
+def fields_check(kinds: Mapping[str, Kinds]) -> Callable[[object], None]:
+    """Return `fields` for these (two or more) fields, several times as fast where all are right."""
+    read = attrgetter(*kinds)
+    exact = [kind if isinstance(kind, tuple) else (kind,) for kind in kinds.values()]
+
+    def check(owner: object) -> None:
+        if not all(map(contains, exact, map(type, read(owner)))):
+            fields(owner, kinds)
+
+    return check
 
 
 def _as_number(value: object) -> float | None:

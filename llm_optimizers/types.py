@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from llm_optimizers.arguments import Kinds, fields, one_of, sequence
+from llm_optimizers.arguments import fields_check, one_of, sequence
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["ChatRequest", "Clock", "Message", "Part", "Role", "ToolCall"]
@@ -34,16 +34,18 @@ _ROLES: Mapping[str, Role] = {
 _KNOWN_ROLES = get_args(Role)
 
 _TEXT_OR_NONE = (str, NoneType)
-_PART: Mapping[str, Kinds] = {"kind": str, "text": str, "data": (dict, Mapping)}
-_TOOL_CALL = {"id": str, "name": str, "arguments": str}
-_MESSAGE = {"tool_call_id": _TEXT_OR_NONE, "name": _TEXT_OR_NONE}
-_REQUEST: Mapping[str, Kinds] = {
-    "model": str,
-    "params": (dict, Mapping),
-    "completion": bool,
-    "sampled": bool,
-    "delivery": tuple,
-}
+_check_part = fields_check({"kind": str, "text": str, "data": (dict, Mapping)})
+_check_tool_call = fields_check({"id": str, "name": str, "arguments": str})
+_check_message = fields_check({"tool_call_id": _TEXT_OR_NONE, "name": _TEXT_OR_NONE})
+_check_request = fields_check(
+    {
+        "model": str,
+        "params": (dict, Mapping),
+        "completion": bool,
+        "sampled": bool,
+        "delivery": tuple,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Part:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        fields(self, _PART)
+        _check_part(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class ToolCall:
     arguments: str
 
     def __post_init__(self) -> None:
-        fields(self, _TOOL_CALL)
+        _check_tool_call(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ class Message:
             _keep_tuple(self, "content", Part)
         if self.tool_calls != ():
             _keep_tuple(self, "tool_calls", ToolCall)
-        fields(self, _MESSAGE)
+        _check_message(self)
 
     @property
     def text(self) -> str:
@@ -186,7 +188,7 @@ class ChatRequest:
 
     def __post_init__(self) -> None:
         _keep_tuple(self, "messages", Message)
-        fields(self, _REQUEST)
+        _check_request(self)
 
     @property
     def question(self) -> str | None:

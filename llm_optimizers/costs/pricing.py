@@ -17,9 +17,8 @@ from types import NoneType
 from typing import Any, get_args
 
 from llm_optimizers.arguments import (
-    Kinds,
     amount,
-    fields,
+    fields_check,
     flag,
     instance,
     mapping,
@@ -37,12 +36,9 @@ from llm_optimizers.errors import UnpricedError
 __all__ = ["NOTHING_REMOVED", "RemovedTokens", "charged_to", "price_call"]
 
 _NO_OVERHEAD: Mapping[str, Decimal] = {}
-_KINDS: Mapping[str, Kinds] = {
-    "model": str,
-    "provider": (str, NoneType),
-    "tier": str,
-    "usage": Usage,
-}
+_check_kinds = fields_check(
+    {"model": str, "provider": (str, NoneType), "tier": str, "usage": Usage}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +78,7 @@ class _Variant:
     usage: Usage
 
     def __post_init__(self) -> None:
-        fields(self, _KINDS)
+        _check_kinds(self)
 
     def cost(self, prices: PriceBook, at: datetime) -> Decimal:
         return prices.cost(self.usage, self.model, provider=self.provider, at=at, tier=self.tier)

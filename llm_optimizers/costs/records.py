@@ -45,6 +45,7 @@ _KINDS: Mapping[str, arguments.Kinds] = {
     "estimated": bool,
     "error": _TEXT,
 }
+_check_kinds = arguments.fields_check(_KINDS)
 _TIERS = frozenset(get_args(ServiceTier))
 _STATUSES = frozenset(get_args(Status))
 
@@ -102,7 +103,7 @@ class CallRecord:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        arguments.fields(self, _KINDS)
+        _check_kinds(self)
         if not {str}.issuperset(map(type, (*self.tags, *self.tags.values()))):
             arguments.mapping("tags", self.tags, str)
         if self.savings:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from llm_optimizers.arguments import instance
@@ -18,12 +19,11 @@ from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.records import Basis, Saving
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.secrets import is_secret_name, redacted
+from llm_optimizers.secrets import is_secret_name, is_suspect, redacted
 
 __all__ = ["RowFields", "micros", "seconds", "tags", "text", "text_or_none"]
 
 _LONGEST = 1_000  # characters of a name that are kept
-_SHORTEST_SECRET = 5
 _LONGEST_AMOUNT = 400  # characters; a longer number is none
 _MOST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,16 +61,12 @@ def tags(given: object) -> dict[str, str]:
     """Return tags as text; those named as secrets are left out, secrets in others removed."""
     if not isinstance(given, Mapping):
         return {}
+    found = {text(name): text(value) for name, value in given.items() if value is not None}
+    if not is_suspect("\n".join(chain(found, found.values()))):
+        return found
     return {
-        _tag(name): _tag(value)
-        for name, value in given.items()
-        if value is not None and not (isinstance(name, str) and is_secret_name(name))
+        redacted(name): redacted(value) for name, value in found.items() if not is_secret_name(name)
     }
-
-
-def _tag(value: object) -> str:
-    found = text(value)
-    return redacted(found) if len(found) >= _SHORTEST_SECRET else found
 
 
 def seconds(value: object) -> float | None:

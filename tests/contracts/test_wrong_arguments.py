@@ -70,9 +70,7 @@ OUT_OF_RANGE = frozenset({"nan", "inf", "-inf", "-1", "0", "''", "[]", "{}"})
 MADE_BY_THE_PACKAGE = {
     "langchain_llm_optimizers": (),
     "llama_index_llm_optimizers": ("LLMCacheHitEvent",),
-    "llm_optimizers.batching": (
-        *("AgreementReport", "BatchResult", "BatchStatus", "Job", "JobHandle", "QueueStats"),
-    ),
+    "llm_optimizers.batching": ("AgreementReport", "BatchResult", "BatchStatus", "QueueStats"),
     "llm_optimizers.caching": ("CacheResult", "CacheStats", "GivenAnswer", "Hit"),
     "llm_optimizers.costs": ("PriceQuote", "Rates", "Summary"),
     "llm_optimizers.evidence": ("Interval", "Threshold"),
@@ -83,9 +81,6 @@ MADE_BY_THE_PACKAGE = {
 }
 """Results, which nobody builds from settings."""
 OTHER_TESTS = {
-    "llm_optimizers.batching": {
-        **dict.fromkeys(("BacklogAlert", "JobQueue", "RetryPolicy"), "the tests of the queue"),
-    },
     "llm_optimizers.embeddings": {
         **dict.fromkeys(("normalise_rows", "unit_rows"), "vectors, which the cache's tests spoil"),
     },
@@ -140,6 +135,18 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
     "ExampleSelector.select.most": {"0": NOT_ASKED},
     "GroupLimits.max_delay": {"0": AT_ONCE},
     "Health.cooldown_s": {"0": "a model is tried again at once"},
+    "Job.*": {"0": COUNT, "-1": "times before 1970", "''": EMPTY_TEXT},
+    **{
+        f"{name}.{field}": dict.fromkeys(OUT_OF_RANGE - refused, "any JSON")
+        for name, field, refused in (
+            ("Job", "payload", frozenset()),
+            ("Job", "result", frozenset()),
+            ("JobQueue.submit", "payload", frozenset({"nan", "inf", "-inf"})),
+        )
+    },
+    "JobQueue.ageing": dict.fromkeys(WRONG, "a former name, which warns before it is looked at"),
+    "JobQueue.handler": {"an async function": "jobs may be done by a coroutine function"},
+    "JobQueue.submit_many.payloads": {"[]": NOT_ASKED},
     "KeywordPolicy.intents": {"{}": "points for the length only"},
     "KeywordPolicy.threshold": {"0": "all to the strong model"},
     "Label.*": {"''": EMPTY_TEXT, "{}": "not graded yet"},
@@ -169,6 +176,7 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
     "ProviderBatch.poll_s": {"0": "for a provider in the same process"},
     "ProviderBatch.collect.timeout": {"0": AT_ONCE},
     "RequestOptimizer.passes": {"[]": "nothing is shortened without loss"},
+    "RetryPolicy.*": {"0": "tried again at once"},
     "Router.expected_output_tokens": {"0": "prices count the input only"},
     "Router.feedback.score": dict.fromkeys(("-1", "0"), "scores are on the labels' own scale"),
     "RoutingContext.*": {"''": UNNAMED},

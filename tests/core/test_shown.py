@@ -92,6 +92,17 @@ def test_a_value_whose_text_fails_is_shown_by_its_class() -> None:
     assert shown(ValueError("a\x1bb")) == r"a\x1bb"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("sk-secretkey", "sk-a1b2c3", "sk_live_abcd", "xai-0a1b2c3d", "xoxb-secret"),
+        *("authorization: bearer hunter", "{'auth': 'bearer hunter'}", "Bearer hunter"),
+    ],
+)
+def test_short_secrets_are_removed_too(text: str) -> None:
+    assert REMOVED in redacted(f"refused: {text}")
+
+
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_secret_is_removed_wherever_it_stands(secret: str, place: str) -> None:
@@ -114,6 +125,21 @@ def test_a_secret_is_removed_wherever_it_stands(secret: str, place: str) -> None
         "a known model gpt-4o-mini has no price",
         "risk-based decisions, asiatic",
         "user@example.com",
+        "https://example.com/a?code=US&key=color",
+        *(
+            "sk-SK",
+            "sk-42",
+            "sk-bratislava",
+            "sk_users_eu",
+            "rk_premium",
+            "rk-2024",
+            "task-1234567",
+        ),
+        *("xai-research-team", "nvapi-team", "xoxo-hugs", "pplx-70b-online", "ASIAPACIFIC2026"),
+        *("basic subscription", "Basic enterprise-customers", "bearer of news", "a bearer bond"),
+        "3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "eyJmbGFnIjoidHJ1ZSIsICJzb3J0IjoxfQ==",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -144,6 +170,8 @@ SECRET_NAMES = (
 )
 OTHER_NAMES = (
     "max_tokens token_budget tokens total_tokens max_token stop_token tokenizer author key user "
+    "api_key_alias key_name page_token next_page_token token_type password_reset cookie_banner "
+    "secretary session_id "
     "tenant model input_token_details keyboard"
 )
 

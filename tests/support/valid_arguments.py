@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -158,6 +159,11 @@ VALID: Mapping[Any, Callable[[Path], Arguments]] = {
     batching.Coalescer: lambda _: {"call": list},
     batching.CombinedAsk: lambda _: {"ask": lambda _: BilledAnswer(text="yes")},
     batching.GroupLimits: lambda _: {},
+    batching.BacklogAlert: lambda _: {},
+    batching.Job: lambda _: {"id": "1", "queue": "default", "payload": {"a": 1}, "submitted_at": 1},
+    batching.JobHandle: lambda _: {"id": "1", "watch": lambda _: None},
+    batching.JobQueue: lambda _: {},
+    batching.RetryPolicy: lambda _: {},
     batching.OpenAIBatches: lambda _: {"client": _BatchAPI()},
     batching.ProviderBatch: lambda at: {"client": _BatchAPI(), "path": at / "journal.sqlite"},
     batching.ShardLimits: lambda _: {"max_requests": 1, "max_bytes": 1},
@@ -272,6 +278,13 @@ def _embed_model() -> Any:
     return HashEmbedding()
 
 
+def _done_job() -> batching.JobHandle:
+    job = batching.Job(id="1", queue="q", payload=None, submitted_at=1, state="done")
+    finished: Future[batching.Job] = Future()
+    finished.set_result(job)
+    return batching.JobHandle("1", lambda _: finished)
+
+
 METHODS: Mapping[str, Callable[[Path], tuple[Callable[..., Any], Arguments]]] = {
     "BatchedLLM.check_combining": lambda _: (
         llama.BatchedLLM(FakeLLM()).check_combining,
@@ -283,6 +296,15 @@ METHODS: Mapping[str, Callable[[Path], tuple[Callable[..., Any], Arguments]]] = 
     ),
     "Coalescer.call": lambda _: (batching.Coalescer(list).call, {"item": 1}),
     "Coalescer.submit": lambda _: (batching.Coalescer(list).submit, {"item": 1}),
+    "DeadLetters.list": lambda _: (batching.JobQueue().dead.list, {}),
+    "DeadLetters.show": lambda _: (batching.JobQueue().dead.show, {"id": "1"}),
+    "JobHandle.result": lambda _: (_done_job().result, {}),
+    "JobHandle.add_callback": lambda _: (_done_job().add_callback, {"callback": print}),
+    "JobQueue.get": lambda _: (batching.JobQueue().get, {"id": "1"}),
+    "JobQueue.handle": lambda _: (batching.JobQueue().handle, {"id": "1"}),
+    "JobQueue.submit": lambda _: (batching.JobQueue().submit, {"payload": {"a": 1}}),
+    "JobQueue.submit_many": lambda _: (batching.JobQueue().submit_many, {"payloads": [1, 2]}),
+    "JobQueue.close": lambda _: (batching.JobQueue().close, {}),
     "Ledger.note": lambda _: (costs.Ledger().note, {"kind": "k", "payload": {}}),
     "Ledger.records": lambda _: (costs.Ledger().records, {}),
     "Ledger.notes": lambda _: (costs.Ledger().notes, {"kind": "k"}),

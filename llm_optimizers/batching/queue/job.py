@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeGuard, cast, get_args
 
-from llm_optimizers.arguments import number, one_of, optional, refuse, text, whole
+from llm_optimizers.arguments import number, one_of, optional, refuse, string, text, whole
 from llm_optimizers.costs.records import JSON
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.lazy import renamed_attributes
@@ -78,6 +78,8 @@ class Job:
         number("not_before", self.not_before)
         for name in ("expires_at", "started_at", "finished_at"):
             optional(number, name, getattr(self, name))
+        optional(string, "error", self.error)
+        optional(string, "error_kind", self.error_kind)
 
     @property
     def finished(self) -> bool:

@@ -35,6 +35,7 @@ from llm_optimizers.arguments import (
     one_of,
     optional,
     refuse,
+    values,
     whole,
 )
 from llm_optimizers.batching.queue.clock import QueueClock
@@ -118,7 +119,8 @@ class JobQueue(NotPickled):
         if ageing is not None:
             warnings.warn("JobQueue(ageing=) is now aging=", DeprecationWarning, stacklevel=2)
             aging = ageing
-        optional(function, "handler", handler)
+        if handler is not None and not callable(handler):
+            refuse("handler", handler, "a function or a coroutine function")
         optional(instance, "rng", rng, random.Random)
         whole("concurrency", concurrency, least=1)
         rates = Rates(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
@@ -296,9 +298,9 @@ class JobQueue(NotPickled):
         max_wait: float | None = None,
     ) -> tuple[LoopThread, list[Job]]:
         """Return the running event loop and the jobs; they are checked before a store is opened."""
-        payloads = list(payloads)
+        payloads = list(values("payloads", payloads, "payloads"))
         for payload in payloads:
-            dump_json(payload, "payload")
+            dump_json(payload, "`payload`")
         optional(check_key, "key", key)
         one_of("priority", priority, PRIORITIES)
         whole("tokens", tokens, least=0, most=MOST_TOKENS)

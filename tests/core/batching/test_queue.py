@@ -287,7 +287,7 @@ def test_the_same_key_is_done_once(path: Path | None) -> None:
 def test_a_payload_or_result_that_is_not_json_gives_a_clear_error() -> None:
     with JobQueue(lambda _: {1, 2}) as queue:
         for bad in (object(), float("nan"), {("a",): 1}, b"bytes"):
-            with pytest.raises(ConfigurationError, match="payload cannot be stored"):
+            with pytest.raises(ConfigurationError, match="payload` cannot be stored"):
                 queue.submit(bad)
         with pytest.raises(ItemError, match="ran and was billed, but the handler's result cannot"):
             queue.submit(1).result(WAIT)
