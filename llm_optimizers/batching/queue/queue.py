@@ -118,7 +118,7 @@ class JobQueue(NotPickled):
         if ageing is not None:
             warnings.warn("JobQueue(ageing=) is now aging=", DeprecationWarning, stacklevel=2)
             aging = ageing
-        optional(function, "handler", handler)
+        optional(function, "handler", handler, or_async=True)
         optional(instance, "rng", rng, random.Random)
         whole("concurrency", concurrency, least=1)
         rates = Rates(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)

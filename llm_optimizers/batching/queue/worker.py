@@ -222,6 +222,7 @@ def _finished(job: Job, outcome: AttemptOutcome, now: float) -> Job | None:
     return replace(
         job,
         state=outcome.state,
+        payload=None if outcome.state == "done" else job.payload,
         result=outcome.result,
         error=outcome.error,
         error_kind=outcome.error_kind,

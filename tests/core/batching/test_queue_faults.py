@@ -429,3 +429,43 @@ def test_statistics_and_dead_letters_of_a_file_are_read_without_writing(tmp_path
             assert found is not None
             assert (found.state, found.payload) == ("expired", None)
             db.execute("ROLLBACK")
+
+
+async def test_handlers_go_on_while_another_process_has_locked_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    turns: list[None] = []
+    over = threading.Event()
+
+    async def handler(_: object) -> str:
+        while not over.is_set():
+            turns.append(None)
+            await asyncio.sleep(0.01)
+        return "done"
+
+    with JobQueue(handler, path=path) as queue:
+        running = queue.submit(1)
+        eventually(lambda: turns)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            submitted = asyncio.create_task(queue.asubmit(2))
+            await asyncio.sleep(0)
+            known = len(turns)
+            await asyncio.to_thread(eventually, lambda: len(turns) > known + 100)
+            assert not submitted.done()
+            other.execute("ROLLBACK")
+        over.set()
+        assert await running == "done"
+        assert await (await submitted) == "done"
+
+
+@pytest.mark.parametrize("state", ["done", "dead"])
+def test_a_job_that_no_worker_ended_has_no_result(tmp_path: Path, state: str) -> None:
+    path = tmp_path / "jobs.db"
+    with JobQueue(path=path) as queue:
+        handle = queue.submit(1, key="one")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE jobs SET state = ?", (state,))
+    with JobQueue(double, path=path) as queue:
+        with pytest.raises(ItemError, match="damaged"):
+            queue.handle(handle.id).result(WAIT)
+        assert queue.submit(1, key="one").result(WAIT) == 2
