@@ -227,7 +227,8 @@ class JobQueue(NotPickled):
 
         With `finish=True` the jobs that wait are done too, with False they are not; by default
         they are done in memory, where they would be lost, and kept in a durable queue. Handles
-        that still wait then raise RefusedError.
+        give the latest results of this process afterwards too; those that still wait then raise
+        RefusedError.
 
         Raises:
             TimeoutError: jobs were still running after `timeout` seconds; they are abandoned.
@@ -331,7 +332,11 @@ class JobQueue(NotPickled):
 
     def _watch(self, id_: str) -> Future[Job]:
         future: Future[Job] = Future()
-        self._started().submit(self._runtime.watch(id_, future))
+        known = self._runtime.ended(id_) if self._closed else None
+        if known is not None:
+            future.set_result(known)
+        else:
+            self._started().submit(self._runtime.watch(id_, future))
         return future
 
 

@@ -18,7 +18,7 @@ from llm_optimizers.batching.queue import worker as worker_module
 from llm_optimizers.batching.queue.clock import QueueClock
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
-from llm_optimizers.errors import ItemError, StoreError
+from llm_optimizers.errors import ItemError, RefusedError, StoreError
 
 WAIT = 20.0
 QUICK = RetryPolicy(max_attempts=2, base=0.001, cap=0.01)
@@ -208,6 +208,7 @@ def test_closing_with_a_full_disk_says_what_is_not_stored_and_gives_the_results(
     with pytest.raises(StoreError, match=f"1 finished jobs could not be stored.*{handle.id}"):
         queue.close()
     assert results == ["x" * 50_000]
+    assert handle.result(WAIT) == "x" * 50_000
 
 
 def test_a_close_that_takes_too_long_gives_the_results_that_are_there(
@@ -226,6 +227,7 @@ def test_a_close_that_takes_too_long_gives_the_results_that_are_there(
     with pytest.raises(TimeoutError, match=f"could not be stored.*{handle.id}"):
         queue.close(timeout=0.5)
     assert results == ["x" * 50_000]
+    assert handle.result(WAIT) == "x" * 50_000
 
 
 def test_a_file_that_is_moved_away_costs_no_running_job(tmp_path: Path) -> None:
@@ -469,3 +471,17 @@ def test_a_job_that_no_worker_ended_has_no_result(tmp_path: Path, state: str) ->
         with pytest.raises(ItemError, match="damaged"):
             queue.handle(handle.id).result(WAIT)
         assert queue.submit(1, key="one").result(WAIT) == 2
+
+
+async def test_handles_give_their_results_after_the_queue_was_closed() -> None:
+    with JobQueue(double) as queue:
+        handle = queue.submit(2)
+    assert handle.result(WAIT) == 4
+    assert await handle == 4
+
+
+def test_a_job_that_waits_in_a_closed_queue_is_refused(tmp_path: Path) -> None:
+    with JobQueue(path=tmp_path / "jobs.db") as queue:
+        handle = queue.submit(2)
+    with pytest.raises(RefusedError, match="closed"):
+        handle.result(WAIT)
