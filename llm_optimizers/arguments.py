@@ -292,11 +292,11 @@ def mapping(
     )
 
 
-def function(name: str, value: F) -> F:
-    """Check what is called later, and whose result is used at once: no async function."""
+def function(name: str, value: F, *, or_async: bool = False) -> F:
+    """Check what is called later; no async function where its result is used at once."""
     if not callable(value):
         refuse(name, value, "a function")
-    if _is_async(value):
+    if not or_async and _is_async(value):
         refuse(name, value, "a function that is not async")
     return value
 

@@ -99,14 +99,14 @@ class Place:
         """Whether a file is here: no folder, no pipe, no device."""
         return self.file.is_file()
 
-    def how(self, *, reading: bool = False) -> How:
-        """Return how to open the file; `reading` as if it could not be written.
+    def how(self) -> How:
+        """Return how to open the file.
 
         Where the file or its folder cannot be written, nothing is changed. SQLite reads the file
         if the index of its log is there, which it must not create. Without a log, `immutable=1`
         makes it do without an index. A log without an index can only be read in a copy.
         """
-        if not reading and _writable(self.file) and _writable(self.file.parent):
+        if _writable(self.file) and _writable(self.file.parent):
             return "write"
         if _size(self.index) and os.path.exists(self.log):  # noqa: PTH110 - a text
             return "read"

@@ -68,10 +68,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opener:
-    """How the connections of one database are opened; `name` is for messages, see `Database`.
-
-    With `reading` nothing is created or changed.
-    """
+    """How the connections of one database are opened; `name` is for messages, see `Database`."""
 
     path: Path | None
     name: str
@@ -79,7 +76,6 @@ class Opener:
     wait: float
     synchronous: Literal["NORMAL", "FULL"]
     undecodable_as_bytes: bool
-    reading: bool = False
 
     def open(self) -> Opened:
         """Open the file, or memory; a new file is created.
@@ -91,15 +87,13 @@ class Opener:
         if self.path is None:
             return Opened(connection=self._ready(plain_connection(":memory:")))
         place = Place.of(self.path)
-        if self.reading:
-            return self._open_at(place)
         with place.made():
             return self._open_at(place)
 
     def _open_at(self, place: Place) -> Opened:
         if not place.is_ordinary():
             raise StoreError(f"{self.name} is no file: give another path, or move it away")
-        how = place.how(reading=self.reading)
+        how = place.how()
         if how == "write":
             return self._open_with_locks(place, how)
         if how == "read":
@@ -112,15 +106,20 @@ class Opener:
 
     def _open_with_locks(self, place: Place, how: How) -> Opened:
         before, _ = identity(place.file, place.log)
-        if how == "write":
-            connection = self._ready(plain_connection(str(place.file), wait=self.wait))
-        else:
-            connection = self._ready(self._reading(place, "mode=ro"))
+        try:
+            if how == "write":
+                connection = self._ready(plain_connection(str(place.file), wait=self.wait))
+            else:
+                connection = self._ready(self._reading(place, "mode=ro"))
+        except sqlite3.Error as error:
+            if identity(place.file, place.log)[0] != before:
+                raise self._moved() from error
+            raise
         file = identity(place.file, place.log)
         if file[0] != before:
             # Which of the two files is open is not known.
             connection.close()
-            raise BusyError(f"{self.name} was moved or replaced while it was opened: try again")
+            raise self._moved()
         return Opened(connection=connection, how=how, place=place, file=file)
 
     def _open_without_locks(self, place: Place, how: How) -> Opened:
@@ -136,6 +135,9 @@ class Opener:
         connection = self._ready(copy)
         connection.execute("PRAGMA query_only = ON")
         return Opened(connection=connection, how="copy", place=place, file=content)
+
+    def _moved(self) -> BusyError:
+        return BusyError(f"{self.name} was moved or replaced while it was opened: try again")
 
     def _reading(self, place: Place, option: str) -> Connection:
         return plain_connection(f"{place.file.as_uri()}?{option}", wait=self.wait, uri=True)

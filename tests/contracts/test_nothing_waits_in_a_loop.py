@@ -24,7 +24,7 @@ import llama_index_llm_optimizers as llama_index
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.costs import Ledger
 from llm_optimizers.evidence import SampleStore
-from llm_optimizers.prompts import History, RequestOptimizer
+from llm_optimizers.prompts import History, RequestOptimizer, Summariser
 from llm_optimizers.prompts.context import ContextBudget
 from llm_optimizers.routing import CascadePolicy, Choice, PolicyInput
 from llm_optimizers.routing.cascade.checks import ModelAnswer
@@ -313,7 +313,8 @@ def test_warming_up_an_optimizer_calls_no_model_and_fails_open(
     def embed(texts: Sequence[str]) -> Any:
         raise OSError("no network")
 
-    RequestOptimizer(max_tokens=1, history=History(summariser=summariser)).warm_up("gpt-4o")
+    history = History(summariser=Summariser(model="gpt-4o-mini", call=summariser))
+    RequestOptimizer(max_tokens=1, history=history).warm_up("gpt-4o")
     assert not caplog.records
     RequestOptimizer(context=ContextBudget(max_tokens=10), embed=embed).warm_up()
     assert caplog.text.count("(OSError)") == 1

@@ -259,7 +259,7 @@ def values_of_core(path: Path) -> Values:
                 "report": travellers.ignore,
             },
         ),
-        OutputLimits: ({}, {"quantile": 0.5, "margin": 2.0, "enough": 3, "window": 7}),
+        OutputLimits: ({}, {"quantile": 0.5, "margin": 2.0, "enough": 3, "window": 70}),
         Health: ({}, {"cooldown_s": 7}),
         Router: (
             {"models": [SMALL, LARGE]},

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import OpenAI
 
 import langchain_llm_optimizers as lc
 import llama_index_llm_optimizers as li
-from llm_optimizers.batching import Coalescer, JobQueue, OpenAIBatches, ProviderBatch
+from llm_optimizers.batching import Coalescer, JobQueue, ProviderBatch
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
@@ -92,6 +93,13 @@ class TestCaches:
         )
 
 
+class _LocalPolicy:
+    """A policy that cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.choose = lambda _: None
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a ledger in memory": (Ledger, r"in memory.*Ledger\(path"),
     "a router's ledger": (lambda: Router([SMALL], ledger=Ledger()), r"Router\.ledger: .*in memory"),
@@ -127,7 +135,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         r"CachedChatModel\.cache: namespace .*<lambda>",
     ),
     "LangChain's policy": (
-        lambda: lc.ChatModelRouter(models={"a": fake()}, policy=lambda _: None),
+        lambda: lc.ChatModelRouter(models={"a": fake()}, policy=_LocalPolicy()),
         r"ChatModelRouter\.policy",
     ),
     "LangChain's batches": (
@@ -170,7 +178,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a queue": (lambda: JobQueue(lambda job: None), "JobQueue.*in each process"),
     "a provider's batch": (
-        lambda: ProviderBatch(OpenAIBatches(object()), path=":memory:"),
+        lambda: ProviderBatch(OpenAI(api_key="x"), path=":memory:"),
         "ProviderBatch.*client of its own",
     ),
     "a coalescer": (lambda: Coalescer(lambda items: items), "Coalescer.*in each process"),

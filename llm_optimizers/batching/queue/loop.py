@@ -127,6 +127,12 @@ class QueueRuntime:
             asyncio.create_task(self._upkeep()),
         ]
 
+    def ended(self, id_: str) -> Job | None:
+        """Return a job that ended here, if it is still in memory; for any thread."""
+        unsaved = () if self._worker is None else self._worker.unsaved
+        known = next((job for job in unsaved if job.id == id_ and job.finished), None)
+        return self._latest.get(id_) if known is None else known
+
     async def watch(self, id_: str, future: Future[Job]) -> None:
         """Complete the future with the job once it is finished."""
         self._waiters.setdefault(id_, []).append(future)

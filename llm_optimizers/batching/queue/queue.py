@@ -119,8 +119,7 @@ class JobQueue(NotPickled):
         if ageing is not None:
             warnings.warn("JobQueue(ageing=) is now aging=", DeprecationWarning, stacklevel=2)
             aging = ageing
-        if handler is not None and not callable(handler):
-            refuse("handler", handler, "a function or a coroutine function")
+        optional(function, "handler", handler, or_async=True)
         optional(instance, "rng", rng, random.Random)
         whole("concurrency", concurrency, least=1)
         rates = Rates(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
@@ -229,7 +228,8 @@ class JobQueue(NotPickled):
 
         With `finish=True` the jobs that wait are done too, with False they are not; by default
         they are done in memory, where they would be lost, and kept in a durable queue. Handles
-        that still wait then raise RefusedError.
+        give the latest results of this process afterwards too; those that still wait then raise
+        RefusedError.
 
         Raises:
             TimeoutError: jobs were still running after `timeout` seconds; they are abandoned.
@@ -333,7 +333,11 @@ class JobQueue(NotPickled):
 
     def _watch(self, id_: str) -> Future[Job]:
         future: Future[Job] = Future()
-        self._started().submit(self._runtime.watch(id_, future))
+        known = self._runtime.ended(id_) if self._closed else None
+        if known is not None:
+            future.set_result(known)
+        else:
+            self._started().submit(self._runtime.watch(id_, future))
         return future
 
 

@@ -348,8 +348,10 @@ local operations = {}
 
 -- Whether a job is known; a damaged one may be submitted again.
 local function is_usable(job)
-  local damaged = job and (job.error_kind == 'DamagedJob' or job.error_kind == 'PoisonedPayload')
-  return job and not (job.state == 'dead' and damaged)
+  if not job then return false end
+  if job.state == 'done' then return redis.call('HEXISTS', job_key(job.id), 'result') == 1 end
+  return job.state ~= 'dead' or (job.error_kind and job.error_kind ~= 'DamagedJob'
+    and job.error_kind ~= 'PoisonedPayload')
 end
 
 -- then for each job: id, digest, and its hash as one flat list of ARGV[2] entries; returns an id

@@ -11,10 +11,12 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from llm_optimizers.batching.queue import sqlite_statements as statements
 from llm_optimizers.batching.queue import sqlite_upkeep as upkeep
@@ -31,9 +33,11 @@ from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.sqlite_schema import SCHEMA
 from llm_optimizers.batching.queue.stored import read_job_or_dead
 from llm_optimizers.connections.sqlite import Database
-from llm_optimizers.errors import StoreError
+from llm_optimizers.errors import BusyError, StoreError
 
 __all__ = ["SQLiteJobStore"]
+
+T = TypeVar("T")
 
 # Seconds to wait for another process that is writing. The worker tries again, so it waits less: all
 # calls of a queue take turns.
@@ -44,8 +48,8 @@ _WORKER_WAIT = 2.0
 class SQLiteJobStore:
     """A `JobStore` in one file, or in memory without a `path`.
 
-    Used from one event loop at a time; every call is a transaction of well under a millisecond,
-    so it does not leave the loop.
+    Used from one event loop at a time. A transaction takes well under a millisecond, so it does not
+    leave the loop; where another process has locked the file, it waits in a thread.
 
     Raises (from every method):
         StoreError: the file is not a job queue of this version, or cannot be used.
@@ -76,26 +80,30 @@ class SQLiteJobStore:
             return None
         wall, steady = time.time(), time.monotonic()
         try:
-            with self._database.transaction(wait=_WORKER_WAIT) as db:
-                return upkeep.shared_time(db, wall=wall, steady=steady, boot=boot)
+            return await self._write(
+                partial(upkeep.shared_time, wall=wall, steady=steady, boot=boot), _WORKER_WAIT
+            )
         except StoreError:  # it may be read-only, or the disk full
             return None
 
     async def add(self, jobs: Sequence[Job], rules: QueueRules) -> list[Job]:
         """Store new jobs in one transaction."""
-        with self._database.transaction() as db:
-            kept = [statements.add(db, job, rules.aging) for job in jobs]
+        kept = await self._write(lambda db: [statements.add(db, job, rules.aging) for job in jobs])
         self._changed.set()
         return kept
 
     async def get(self, ids: Sequence[str], now: float) -> list[Job | None]:
         """Read jobs; those past their deadline expire first."""
-        with self._database.connection() as db:
-            rows = [statements.find(db, self._queue, id_) for id_ in ids]
-        if any(row is not None and statements.is_late(row, now) for row in rows):
-            with suppress(StoreError), self._database.transaction(wait=_WORKER_WAIT) as db:
+
+        def find(db: sqlite3.Connection, *, expiring: bool = False) -> list[sqlite3.Row | None]:
+            if expiring:
                 statements.expire(db, self._queue, now)
-                rows = [statements.find(db, self._queue, id_) for id_ in ids]
+            return [statements.find(db, self._queue, id_) for id_ in ids]
+
+        rows = await self._read(find)
+        if any(row is not None and statements.is_late(row, now) for row in rows):
+            with suppress(StoreError):
+                rows = await self._write(partial(find, expiring=True), _WORKER_WAIT)
         # Late ones are left where the file cannot be written.
         return [None if row is None else _as_of(row, now) for row in rows]
 
@@ -104,7 +112,9 @@ class SQLiteJobStore:
         self._changed.clear()
         self._aging = rules.aging
         try:
-            claim = self._claim(worker, slots, rules, now)
+            claim = await self._write(
+                partial(self._claim, worker, slots, rules, now, time.monotonic()), _WORKER_WAIT
+            )
         except StoreError:
             # Other workers could not renew either: leases are watched from now on.
             self._leases = LeaseWatch()
@@ -113,14 +123,23 @@ class SQLiteJobStore:
             self._leases.started(job.id, (worker, job.attempts, now, now + rules.lease))
         return claim
 
-    def _claim(self, worker: str, slots: int, rules: QueueRules, now: float) -> Claim:
-        with self._database.transaction(wait=_WORKER_WAIT) as db:
-            statements.expire(db, self._queue, now)
-            if self._leases.is_due(rules.lease):
-                upkeep.bury_unreachable(db, self._queue, now)
-                lapsed = self._leases.lapsed(upkeep.stamps(db, self._queue), rules.lease)
-                upkeep.take_over(db, self._queue, lapsed, rules.retries.max_attempts, now)
-            return statements.start_next(db, self._queue, worker, slots, rules, now)
+    def _claim(
+        self,
+        worker: str,
+        slots: int,
+        rules: QueueRules,
+        now: float,
+        called: float,
+        db: sqlite3.Connection,
+    ) -> Claim:
+        if time.monotonic() - called > rules.lease / 3:
+            self._leases = LeaseWatch()  # this worker could not renew while it waited
+        statements.expire(db, self._queue, now)
+        if self._leases.is_due(rules.lease):
+            upkeep.bury_unreachable(db, self._queue, now)
+            lapsed = self._leases.lapsed(upkeep.stamps(db, self._queue), rules.lease)
+            upkeep.take_over(db, self._queue, lapsed, rules.retries.max_attempts, now)
+        return statements.start_next(db, self._queue, worker, slots, rules, now)
 
     async def changed(self) -> None:
         """Wait for a change by this process; at most `poll_s` seconds if others share the file."""
@@ -130,9 +149,12 @@ class SQLiteJobStore:
 
     async def renew(self, jobs: Sequence[Job], worker: str, rules: QueueRules, now: float) -> None:
         """Restart the leases of these jobs."""
-        with self._database.transaction(wait=_WORKER_WAIT) as db:
+
+        def renew(db: sqlite3.Connection) -> None:
             for job in jobs:
                 upkeep.renew(db, job, worker, now + rules.lease)
+
+        await self._write(renew, _WORKER_WAIT)
 
     async def acknowledge(self, job: Job, worker: str, outcome: AttemptOutcome, now: float) -> bool:
         """End an attempt, unless the job has been taken over."""
@@ -142,58 +164,87 @@ class SQLiteJobStore:
         )
 
     async def _acknowledge_all(self, ended: list[statements.Ended]) -> list[bool]:
-        with self._database.transaction(wait=_WORKER_WAIT) as db:
-            kept = [statements.acknowledge(db, each, self._aging) for each in ended]
+        kept = await self._write(
+            lambda db: [statements.acknowledge(db, each, self._aging) for each in ended],
+            _WORKER_WAIT,
+        )
         self._changed.set()
         return kept
 
     async def dead(self, limit: int) -> list[Job]:
         """Return the dead letters, newest first."""
-        with self._database.connection() as db:
-            rows = db.execute(
+        rows = await self._read(
+            lambda db: db.execute(
                 "SELECT * FROM jobs WHERE queue = ? AND state = 'dead' "
                 "ORDER BY finished_at DESC, id LIMIT ?",
                 (self._queue, limit),
             ).fetchall()
+        )
         return [read_job_or_dead(dict(row)) for row in rows]
 
     async def replay(self, ids: Sequence[str], now: float, rules: QueueRules) -> int:
         """Queue dead jobs again, as if submitted now."""
-        with self._database.transaction() as db:
-            replayed = sum(statements.replay(db, self._queue, id_, rules.aging, now) for id_ in ids)
+        replayed = await self._write(
+            lambda db: sum(statements.replay(db, self._queue, id_, rules.aging, now) for id_ in ids)
+        )
         self._changed.set()
         return replayed
 
     async def purge(self, ids: Sequence[str]) -> int:
         """Delete dead jobs."""
-        with self._database.transaction() as db:
-            purged = sum(
+        purged = await self._write(
+            lambda db: sum(
                 db.execute(
                     "DELETE FROM jobs WHERE queue = ? AND id = ? AND state = 'dead'",
                     (self._queue, id_),
                 ).rowcount
                 for id_ in ids
             )
+        )
         if purged:
-            self._database.shrink()
+            await asyncio.to_thread(self._database.shrink)
         return purged
 
     async def stats(self, now: float) -> QueueStats:
         """Return the current statistics of the queue; it only reads."""
-        with self._database.connection() as db:
-            return statements.stats_of(db, self._queue, now)
+        return await self._read(lambda db: statements.stats_of(db, self._queue, now))
 
     async def forget(self, before: float) -> int:
         """Delete jobs that were done or expired before this time."""
-        with self._database.transaction(wait=_WORKER_WAIT) as db:
-            forgotten = db.execute(
-                "DELETE FROM jobs WHERE queue = ? AND state IN ('done', 'expired') "
-                "AND finished_at < ?",
-                (self._queue, before),
-            ).rowcount
+        forgotten = await self._write(
+            lambda db: (
+                db.execute(
+                    "DELETE FROM jobs WHERE queue = ? AND state IN ('done', 'expired') "
+                    "AND finished_at < ?",
+                    (self._queue, before),
+                ).rowcount
+            ),
+            _WORKER_WAIT,
+        )
         if forgotten:
-            self._database.shrink()
+            await asyncio.to_thread(self._database.shrink)
         return forgotten
+
+    async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._use(self._database.connection, read, _WAIT)
+
+    async def _write(self, write: Callable[[sqlite3.Connection], T], wait: float = _WAIT) -> T:
+        """Run it in a transaction, and once more if it could not begin or be committed at once."""
+        return await self._use(self._database.transaction, write, wait)
+
+    async def _use(
+        self,
+        using: Callable[..., AbstractContextManager[sqlite3.Connection]],
+        work: Callable[[sqlite3.Connection], T],
+        wait: float,
+    ) -> T:
+        def run(seconds: float) -> T:
+            with using(wait=seconds) as db:
+                return work(db)
+
+        with suppress(BusyError):
+            return run(0.0)
+        return await asyncio.to_thread(run, wait)
 
 
 def _as_of(row: sqlite3.Row, now: float) -> Job:

@@ -60,13 +60,14 @@ def add(db: sqlite3.Connection, job: Job, aging: float) -> Job:
         ConfigurationError: the id was used for another payload.
     """
     payload = dump_json(job.payload, "payload")
-    known = find(db, job.queue, job.id)
-    if known is not None and known["state"] == "dead" and known["error_kind"] in DAMAGED:
+    row = find(db, job.queue, job.id)
+    if row is not None:
+        known = read_job_or_dead(dict(row))
+        if known.state != "dead" or known.error_kind not in DAMAGED:
+            if row["digest"] != digest(payload):
+                raise other_payload(job.id)
+            return known
         db.execute("DELETE FROM jobs WHERE queue = ? AND id = ?", (job.queue, job.id))
-    elif known is not None:
-        if known["digest"] != digest(payload):
-            raise other_payload(job.id)
-        return read_job_or_dead(dict(known))
     insert(db, job, payload, aging)
     return job
 

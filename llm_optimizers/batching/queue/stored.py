@@ -41,6 +41,10 @@ def read_job(fields: Mapping[str, Any]) -> Job:
     try:
         read, result = _Fields(fields), fields.get("result")
         over = fields["state"] in ("done", "expired")  # such a job has no payload any more
+        # Every finished job has how it ended; one without it was not ended by a worker.
+        needed = {"done": "result", "dead": "error_kind"}.get(fields["state"])
+        if needed is not None and fields.get(needed) is None:
+            raise DamagedJobError(f"its state is {fields['state']!r} and it has no `{needed}`")
         return Job(
             id=fields["id"],
             queue=fields["queue"],

@@ -36,7 +36,7 @@ class JobWorker:
     A finished job keeps its slot until its outcome is stored: a result that was paid for is held
     in memory while the store fails, and no more jobs are started than can be held.
 
-    `unsaved` has the jobs whose outcome could not be stored before the end.
+    `unsaved` has the jobs whose outcome could not be stored before the end, as they ended.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class JobWorker:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _give_up(self, job: Job, finished: Job | None) -> None:
-        self.unsaved.append(job)
+        self.unsaved.append(finished or job)
         if finished is not None:
             self._ended(finished)
 
@@ -222,6 +222,7 @@ def _finished(job: Job, outcome: AttemptOutcome, now: float) -> Job | None:
     return replace(
         job,
         state=outcome.state,
+        payload=None if outcome.state == "done" else job.payload,
         result=outcome.result,
         error=outcome.error,
         error_kind=outcome.error_kind,

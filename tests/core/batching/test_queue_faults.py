@@ -18,7 +18,7 @@ from llm_optimizers.batching.queue import worker as worker_module
 from llm_optimizers.batching.queue.clock import QueueClock
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
-from llm_optimizers.errors import ItemError, StoreError
+from llm_optimizers.errors import ItemError, RefusedError, StoreError
 
 WAIT = 20.0
 QUICK = RetryPolicy(max_attempts=2, base=0.001, cap=0.01)
@@ -208,6 +208,7 @@ def test_closing_with_a_full_disk_says_what_is_not_stored_and_gives_the_results(
     with pytest.raises(StoreError, match=f"1 finished jobs could not be stored.*{handle.id}"):
         queue.close()
     assert results == ["x" * 50_000]
+    assert handle.result(WAIT) == "x" * 50_000
 
 
 def test_a_close_that_takes_too_long_gives_the_results_that_are_there(
@@ -226,6 +227,7 @@ def test_a_close_that_takes_too_long_gives_the_results_that_are_there(
     with pytest.raises(TimeoutError, match=f"could not be stored.*{handle.id}"):
         queue.close(timeout=0.5)
     assert results == ["x" * 50_000]
+    assert handle.result(WAIT) == "x" * 50_000
 
 
 def test_a_file_that_is_moved_away_costs_no_running_job(tmp_path: Path) -> None:
@@ -429,3 +431,57 @@ def test_statistics_and_dead_letters_of_a_file_are_read_without_writing(tmp_path
             assert found is not None
             assert (found.state, found.payload) == ("expired", None)
             db.execute("ROLLBACK")
+
+
+async def test_handlers_go_on_while_another_process_has_locked_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    turns: list[None] = []
+    over = threading.Event()
+
+    async def handler(_: object) -> str:
+        while not over.is_set():
+            turns.append(None)
+            await asyncio.sleep(0.01)
+        return "done"
+
+    with JobQueue(handler, path=path) as queue:
+        running = queue.submit(1)
+        eventually(lambda: turns)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            submitted = asyncio.create_task(queue.asubmit(2))
+            await asyncio.sleep(0)
+            known = len(turns)
+            await asyncio.to_thread(eventually, lambda: len(turns) > known + 100)
+            assert not submitted.done()
+            other.execute("ROLLBACK")
+        over.set()
+        assert await running == "done"
+        assert await (await submitted) == "done"
+
+
+@pytest.mark.parametrize("state", ["done", "dead"])
+def test_a_job_that_no_worker_ended_has_no_result(tmp_path: Path, state: str) -> None:
+    path = tmp_path / "jobs.db"
+    with JobQueue(path=path) as queue:
+        handle = queue.submit(1, key="one")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE jobs SET state = ?", (state,))
+    with JobQueue(double, path=path) as queue:
+        with pytest.raises(ItemError, match="damaged"):
+            queue.handle(handle.id).result(WAIT)
+        assert queue.submit(1, key="one").result(WAIT) == 2
+
+
+async def test_handles_give_their_results_after_the_queue_was_closed() -> None:
+    with JobQueue(double) as queue:
+        handle = queue.submit(2)
+    assert handle.result(WAIT) == 4
+    assert await handle == 4
+
+
+def test_a_job_that_waits_in_a_closed_queue_is_refused(tmp_path: Path) -> None:
+    with JobQueue(path=tmp_path / "jobs.db") as queue:
+        handle = queue.submit(2)
+    with pytest.raises(RefusedError, match="closed"):
+        handle.result(WAIT)

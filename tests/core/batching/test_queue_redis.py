@@ -323,6 +323,22 @@ def test_a_job_that_loses_its_hash_while_it_runs_keeps_its_result(
     assert runs == ["x"] * (2 if fails else 1)
 
 
+@pytest.mark.parametrize("state", ["done", "dead"])
+def test_a_job_that_no_worker_ended_has_no_result(
+    where: dict[str, Any], redis_url: str, state: str
+) -> None:
+    import redis
+
+    with JobQueue(**where) as queue:
+        handle = queue.submit(1, key="one")
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(job_key(where, "one"), "state", state)
+    with JobQueue(double, **where) as queue:
+        with pytest.raises(ItemError, match="damaged"):
+            queue.handle(handle.id).result(WAIT)
+        assert queue.submit(1, key="one").result(WAIT) == 2
+
+
 def test_a_damaged_bucket_holds_nothing_back(where: dict[str, Any], redis_url: str) -> None:
     import redis
 

@@ -536,3 +536,25 @@ def test_a_log_that_grew_large_does_not_stay_so(path: Path) -> None:
                 db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         put(database, "one")
         assert path.with_name("file.sqlite-wal").stat().st_size < 5_000_000
+
+
+class MovedMeanwhile(Schema):
+    """A new file is moved away while its tables are made, once."""
+
+    def ensure(self, connection: sqlite3.Connection, name: str) -> None:
+        path = Path(connection.execute("PRAGMA database_list").fetchone()["file"])
+        if not path.with_name("moved").exists():
+            file_moved(path)
+        super().ensure(connection, name)
+
+
+def test_a_file_moved_while_it_is_made_is_followed_by_a_new_one(path: Path) -> None:
+    schema = MovedMeanwhile(
+        kind=SCHEMA.kind,
+        version=SCHEMA.version,
+        application_id=SCHEMA.application_id,
+        statements=SCHEMA.statements,
+    )
+    with closing(Database(path, schema)) as database:
+        put(database, "one")
+        assert words(database) == ["one"]

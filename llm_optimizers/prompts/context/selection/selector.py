@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llm_optimizers.arguments import function, instance, optional, sequence, share, string, text
+from llm_optimizers.arguments import function, instance, optional, sequence, share, string
 from llm_optimizers.arguments import whole as at_least_1
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.failures import FailOpen
@@ -69,7 +69,7 @@ class PassageSelector:
         min_probability: float | None = MIN_PROBABILITY,
         report: ReportCut = log_cut,
     ) -> None:
-        self._model = text("model", model)
+        self._model = string("model", model)
         self._counter = optional(instance, "counter", counter, TokenCounter) or TokenCounter()
         self._embed = optional(function, "embed", embed)
         self._weights = optional(instance, "weights", weights, RankingWeights)

@@ -153,6 +153,13 @@ DIFFERENCES = (
         but=(("*", "*without messages"),),
     ),
     Difference(
+        reason="A router reads a stream up to its first chunk with content, since until then "
+        "another LLM can answer: the events of an empty chunk come with that one.",
+        parts=frozenset({"events"}),
+        wrappers=(*_ROUTED, STACK_HIT),
+        ways=("*left after a chunk",),
+    ),
+    Difference(
         reason="What counts or limits calls does not see a hit.",
         parts=frozenset({"answer"}),
         wrappers=_HITS,
