@@ -41,7 +41,7 @@ class JobHandle:
 
     def __init__(self, id: str, watch: Callable[[str], Future[Job]]) -> None:  # noqa: A002
         self.id = check_key("id", id)
-        self._watch = function("watch", watch, or_async=True)  # less to look at, for every job
+        self._watch = function("watch", watch)
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the job in this thread and return its result.

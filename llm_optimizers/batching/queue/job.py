@@ -68,6 +68,8 @@ class Job:
     error_kind: str | None = None
 
     def __post_init__(self) -> None:
+        if self._is_plain():
+            return
         check_key("id", self.id)
         check_key("queue", self.queue)
         one_of("priority", self.priority, PRIORITIES)
@@ -80,6 +82,24 @@ class Job:
             optional(number, name, getattr(self, name))
         optional(string, "error", self.error)
         optional(string, "error_kind", self.error_kind)
+
+    def _is_plain(self) -> bool:
+        """Whether nothing needs a closer look; made several times for every job, so it is quick."""
+        times = (self.expires_at, self.started_at, self.finished_at)
+        return (
+            type(self.id) is type(self.queue) is str
+            and self.id.isalnum()
+            and self.queue.isalnum()
+            and (self.id + self.queue).isascii()
+            and self.priority in PRIORITIES
+            and self.state in STATES
+            and type(self.tokens) is type(self.attempts) is int
+            and 0 <= self.tokens <= MOST_TOKENS
+            and self.attempts >= 0
+            and type(self.submitted_at) is type(self.not_before) is float
+            and math.isfinite(self.submitted_at + self.not_before)
+            and all(each is None or (type(each) is float and math.isfinite(each)) for each in times)
+        )
 
     @property
     def finished(self) -> bool:

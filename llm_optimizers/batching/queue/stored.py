@@ -99,12 +99,16 @@ class _Fields:
         value = self.fields.get(name)
         if value is None or value == "inf":
             return None
+        if type(value) is float and math.isfinite(value):  # as this package writes it
+            return value
         found = self.finite(name)
         return found if found is not None else refuse(name, value, "a time in seconds")
 
     def count(self, name: str) -> int:
         """Return a whole number."""
         value = self.fields[name]
+        if type(value) is int:
+            return value
         found = self.finite(name)
         if found is None or not found.is_integer():
             refuse(name, value, "a whole number")
