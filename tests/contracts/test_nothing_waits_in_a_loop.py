@@ -213,6 +213,27 @@ async def test_a_policy_that_waits(framework: str) -> None:
     assert policy.users == ["u17"]
 
 
+async def test_a_policy_that_waits_now_and_then() -> None:
+    """Quick decisions between slow ones do not bring the slow ones back to the loop."""
+
+    class Changing:
+        def choose(self, policy_input: PolicyInput) -> Choice | None:
+            if "wait" in policy_input.request.question:
+                gate.pass_through()
+            return None
+
+    gate = Gate()
+    router = langchain.ChatModelRouter({"gpt-4o": chat_model()}, policy=Changing())
+    for _ in range(3):
+        gate.close()
+        waiting = asyncio.create_task(router.ainvoke("wait"))
+        asyncio.get_running_loop().call_later(0.05, gate.open)
+        await waiting
+        await router.ainvoke("do not")
+    assert gate.used
+    assert not gate.held_up
+
+
 class SlowCheck:
     """A user's check of a draft that waits."""
 

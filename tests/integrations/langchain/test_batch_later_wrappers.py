@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ from llm_optimizers.caching import fresh_answers, tenant
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import CascadePolicy, KeywordPolicy
+from llm_optimizers.routing.cascade.checks import ModelAnswer
+from llm_optimizers.routing.cascade.verifier import Judge, Verifier
+from llm_optimizers.types import ChatRequest
 from support.batch_server import BatchServer, batch_server
 from support.openai_server import openai_server
 
@@ -300,3 +303,32 @@ def test_a_call_at_the_same_time_never_gets_a_captured_one(
         now = CachedChatModel(chat(plain.url), model.cache)
         assert now.invoke("q0").text == "now"
     assert model.cache.stats.misses >= 1
+
+
+class Trusting:
+    """A user's check that accepts everything."""
+
+    name = "trusting"
+    gate = False
+
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "judge"), [((), None), (("other",), None), ((), Judge(model="other"))]
+)
+def test_a_draft_that_nobody_saw_passes_no_check(
+    samples: Sequence[str], judge: Judge | None, batch: ProviderBatch, server: BatchServer
+) -> None:
+    """Neither the cheap model nor the one that helps to check it answers instead."""
+    names = {"small": "gpt-4o-mini", "other": "gpt-4.1-mini", "large": "gpt-4o"}
+    verifier = Verifier(checks=(Trusting(),), judge=judge)
+    router = ChatModelRouter(
+        models={name: chat(server.url, model) for name, model in names.items()},
+        policy=CascadePolicy(cheap="small", strong="large", samples=samples, verifier=verifier),
+    )
+    batch_later(router, ["q0"], batch)
+    assert [(body["model"], body["messages"][-1]["content"]) for body in bodies(server)] == [
+        ("gpt-4o", "q0")
+    ]
