@@ -21,6 +21,7 @@ from langchain_llm_optimizers.captured import answer_from, capture, keep_answer,
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import METADATA_KEY
+from langchain_llm_optimizers.own_cache import OwnCache
 from langchain_llm_optimizers.stand_in import called_model
 from llm_optimizers.arguments import (
     instance,
@@ -144,7 +145,7 @@ class _Chain:
 
     def _source(self, call: ModelCall) -> str | None:
         """Return what an input asks for, whatever the wrappers make of it; None if unreadable."""
-        if not isinstance(self.model, DelegatingChatModel):
+        if not (isinstance(self.model, DelegatingChatModel) or OwnCache.of(self.model)):
             return None
         messages = [{**each["data"], "id": None} for each in messages_to_dict(call.messages)]
         try:
