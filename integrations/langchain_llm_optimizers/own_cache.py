@@ -1,4 +1,4 @@
-"""The `HybridCache` that LangChain itself asks before a model: `cache=` on it, or the global one."""
+"""The `HybridCache` that LangChain itself asks before a model: its `cache=`, or the global one."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,24 @@ async def test_a_file_of_samples_that_waits(
     assert [sample.prompt for sample in traffic.samples()] == [QUESTION]
     assert not gate.held_up
     traffic.close()
+
+
+async def test_a_file_of_samples_that_waits_takes_one_thread_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, path = Gate(), tmp_path / "samples.sqlite"
+    writes_through(gate, path, monkeypatch)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    store = SampleStore(path, rate=1.0)
+    offered = [f"question {number}" for number in range(20)]
+    for text in offered:
+        assert store.offer(text)
+    assert await asyncio.to_thread(lambda: "a thread is left") == "a thread is left"
+    gate.open()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert [sample.prompt for sample in store.samples()] == offered
+    assert not gate.held_up
+    store.close()
 
 
 @pytest.fixture
