@@ -70,8 +70,8 @@ def batch_later(
     that a cache can answer is not sent; a router chooses each model (of a cascade the strong one,
     since a draft could not be checked); an optimizer shortens the prompts. Answers are stored in
     the caches on the outside when they are first collected. A `HybridCache` that LangChain itself
-    asks (`cache=` of a model, or the global one) counts as one. The batch's ledger gets each call with
-    the metadata and tags of its `config` (one for all inputs, or one each).
+    asks (`cache=` of a model, or the global one) counts as one. The batch's ledger gets each call
+    with the metadata and tags of its `config` (one for all inputs, or one each).
 
     Raises:
         ConfigurationError: the chain does not have exactly one chat model in OpenAI's format, or an
