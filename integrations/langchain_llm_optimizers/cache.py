@@ -106,7 +106,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
 
     def lookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.lookup`."""
-        key = self._key(prompt, llm_string)
+        key = self.key_of(prompt, llm_string)
         if key is None:
             return None
         hit = self.responses.lookup(key, options_of_running_model())
@@ -114,7 +114,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
 
     async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.alookup`."""
-        key = self._key(prompt, llm_string)
+        key = self.key_of(prompt, llm_string)
         if key is None:
             return None
         hit = await self.responses.alookup(key, options_of_running_model())
@@ -122,13 +122,13 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.update`."""
-        key = self._key(prompt, llm_string)
+        key = self.key_of(prompt, llm_string)
         if key is not None:
             self.responses.update(key, list(return_val), options_of_running_model())
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.aupdate`."""
-        key = self._key(prompt, llm_string)
+        key = self.key_of(prompt, llm_string)
         if key is not None:
             await self.responses.aupdate(key, list(return_val), options_of_running_model())
 
@@ -169,7 +169,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
         """Write pending hit counts and close the file; the next call opens it again."""
         self.responses.close()
 
-    def _key(self, prompt: str, llm_string: str) -> CacheKey | None:
+    def key_of(self, prompt: str, llm_string: str) -> CacheKey | None:
         """Return the call's key, or None if a setting that affects the answer cannot be read."""
         tenant = self.responses.tenant()
         if tenant is None:

@@ -6,8 +6,10 @@ an optimizer shortens the prompt. Only the model behind them is not called.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -20,7 +22,9 @@ from langchain_llm_optimizers.call import CAPTURE, ModelCall
 from langchain_llm_optimizers.codec import GenerationsCodec, generation_of
 from langchain_llm_optimizers.hits import ServedChatModel, set_run_fields
 from langchain_llm_optimizers.messages import METADATA_KEY
+from langchain_llm_optimizers.own_cache import OwnCache
 from langchain_llm_optimizers.usage import removed_of
+from langchain_llm_optimizers.wrappers import is_wrapper
 from llm_optimizers.batching.provider import RequestContext
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.caching.keys import CacheKey
@@ -28,6 +32,8 @@ from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_o
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["Captured", "answer_from", "capture", "keep_answer", "message_from"]
+
+T = TypeVar("T")
 
 _CODEC = GenerationsCodec()
 
@@ -50,11 +56,11 @@ class Captured:
     def take(self, model: BaseChatModel, call: ModelCall) -> ChatResult:
         """See `Capture.take`."""
         if isinstance(model, ServedChatModel):
-            token = CAPTURE.set(None)
-            try:
-                return call.generate(model)
-            finally:
-                CAPTURE.reset(token)
+            return _uncaptured(partial(call.generate, model))
+        own = OwnCache.of(model)
+        stored = None if own is None else _uncaptured(partial(own.served, call))
+        if stored is not None:
+            return stored
         self.model, self.call = model, call
         self.account = context_of(str(call.config.get("run_id") or ""))
         # An empty draft fails a cascade's first check, so that the strong model is asked: nobody
@@ -78,6 +84,14 @@ class Captured:
             removed=self.account.removed + removed_of(mark),
             note=note,
         )
+
+
+def _uncaptured(serve: Callable[[], T]) -> T:
+    token = CAPTURE.set(None)
+    try:
+        return serve()
+    finally:
+        CAPTURE.reset(token)
 
 
 def capture(model: BaseChatModel, call: ModelCall) -> Captured:
@@ -137,17 +151,20 @@ def keep_answer(model: BaseChatModel, call: ModelCall, keys: Any, message: AIMes
             cached.keep(CacheKey.from_dict(key), each, result)
 
 
-def _caches_of(model: BaseChatModel, call: ModelCall) -> list[tuple[CachedChatModel, ModelCall]]:
+def _caches_of(
+    model: BaseChatModel, call: ModelCall
+) -> list[tuple[CachedChatModel | OwnCache, ModelCall]]:
     """Return the caches on the outside of a model, each with the call that it gets.
 
     Within a router or an optimizer a cache gets a call that depends on what they decide.
     """
-    found = []
+    found: list[tuple[CachedChatModel | OwnCache, ModelCall]] = []
     while isinstance(model, CachedChatModel | BatchingChatModel):
         if isinstance(model, CachedChatModel):
             found.append((model, call))
         model, call, _ = model._passed_on(call, None)
-    return found
+    own = None if is_wrapper(model) else OwnCache.of(model)
+    return found if own is None else [*found, (own, call)]
 
 
 def _first(result: ChatResult) -> AIMessage:

@@ -21,6 +21,7 @@ from langchain_llm_optimizers.captured import answer_from, capture, keep_answer,
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.identity import identity_of_call
 from langchain_llm_optimizers.messages import METADATA_KEY
+from langchain_llm_optimizers.own_cache import OwnCache
 from langchain_llm_optimizers.stand_in import called_model
 from llm_optimizers.arguments import (
     instance,
@@ -68,8 +69,9 @@ def batch_later(
     The model's wrappers act as in an ordinary call, now and for the running code's tenant. An input
     that a cache can answer is not sent; a router chooses each model (of a cascade the strong one,
     since a draft could not be checked); an optimizer shortens the prompts. Answers are stored in
-    the caches on the outside when they are first collected. The batch's ledger gets each call with
-    the metadata and tags of its `config` (one for all inputs, or one each).
+    the caches on the outside when they are first collected. A `HybridCache` that LangChain itself
+    asks (`cache=` of a model, or the global one) counts as one. The batch's ledger gets each call
+    with the metadata and tags of its `config` (one for all inputs, or one each).
 
     Raises:
         ConfigurationError: the chain does not have exactly one chat model in OpenAI's format, or an
@@ -144,7 +146,7 @@ class _Chain:
 
     def _source(self, call: ModelCall) -> str | None:
         """Return what an input asks for, whatever the wrappers make of it; None if unreadable."""
-        if not isinstance(self.model, DelegatingChatModel):
+        if not (isinstance(self.model, DelegatingChatModel) or OwnCache.of(self.model)):
             return None
         messages = [{**each["data"], "id": None} for each in messages_to_dict(call.messages)]
         try:

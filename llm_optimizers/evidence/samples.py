@@ -11,8 +11,10 @@ import os
 import random
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from llm_optimizers.arguments import (
     fields,
@@ -35,6 +37,7 @@ from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import aside, in_event_loop
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.evidence.labels import Label
+from llm_optimizers.forks import ProcessLock, renew_in_children
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
@@ -45,6 +48,7 @@ _log = safe_logger(__name__)
 
 THIRTY_DAYS_S = 30 * 86_400.0
 _PAGE = 500
+_Row: TypeAlias = tuple[float, float, str, str, str, str]
 _WAIT_S = 0.25  # seconds to wait for another writer; short, since an answer may be waiting
 _SCHEMA = Schema(
     kind="sample file",
@@ -118,6 +122,9 @@ class SampleStore(PickledAsArguments):
         self._database = Database(path, _SCHEMA, wait=_WAIT_S)
         self._ttl = kept_s
         self._breaker = CircuitBreaker(clock)
+        self._waiting: deque[_Row] = deque()
+        self._storing = ProcessLock()
+        renew_in_children(self)
         # Not used for security.
         generator = random.Random() if rng is None else rng  # noqa: S311
         with_methods("rng", generator, "random", give="a random.Random(seed)")
@@ -136,13 +143,32 @@ class SampleStore(PickledAsArguments):
         if not prompt or self._draw() >= self._rate or not self._breaker.allow():
             return False
         now = self._clock()
-        row = (now, now + self._ttl, tenant, user, task, prompt)
+        self._waiting.append((now, now + self._ttl, tenant, user, task, prompt))
         if in_event_loop():
-            aside(lambda: self._store(row))
+            aside(lambda: self._store_waiting(0.0))
             return True
-        return self._store(row)
+        return self._store_waiting(_WAIT_S)
 
-    def _store(self, row: tuple[float, float, str, str, str, str]) -> bool:
+    def renew(self) -> None:
+        """Forget what waits, in a forked child: the parent stores it."""
+        self._waiting.clear()
+
+    def _store_waiting(self, seconds: float) -> bool:
+        """Store what waits, unless another thread does; False if that fails.
+
+        While a file is locked, one thread waits for it, and not all threads of a pool.
+        """
+        while self._waiting and self._storing.acquire(seconds):
+            try:
+                while self._waiting:
+                    if not self._store(self._waiting.popleft()):
+                        self._waiting.clear()
+                        return False
+            finally:
+                self._storing.release()
+        return True
+
+    def _store(self, row: _Row) -> bool:
         """Store a sample; return whether that succeeded."""
         now, _, tenant, *_ = row
         try:

@@ -253,7 +253,8 @@ def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[C
     answers = [routed.read(reply)]
     # A user's check may take long: it runs outside the event loop.
     gates = yield from RunFunction(lambda: verifier.gates(routed.request, answers[0]))
-    if 0.0 in gates.values():
+    # No answer at all is never accepted, whatever the verifier's own checks say of it.
+    if 0.0 in gates.values() or answers[0].is_empty:
         return CheckResult(accepted=False, probability=0.0, scores=gates)
     for name in escalation.samples:
         try:

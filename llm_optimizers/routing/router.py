@@ -57,7 +57,8 @@ __all__ = ["DECISION_NOTE", "Router"]
 _log = safe_logger(__name__)
 
 PRICES_VALID_S = 3600.0
-_SLOW_S = 0.01  # a decision that took longer is made outside the event loop the next time
+_SLOW_S = 0.01
+_OUTSIDE = 100  # decisions made outside the event loop after one that took longer than that
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class Router(WarmsUp, PickledAsArguments):
         with_methods("rng", generator, "random", give="a random.Random(seed)")
         self._draw: Callable[[], float] = generator.random
         self._rules: tuple[float, Rules] | None = None
-        self._decided_in = 0.0
+        self._outside = 0
 
     def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
@@ -146,7 +147,8 @@ class Router(WarmsUp, PickledAsArguments):
             decision_id=f"{int(now * 1000):011x}{int(self._draw() * 2**52):013x}",
             cooling=self.health.cooling(now=now),
         )
-        self._decided_in = time.perf_counter() - began
+        slow = time.perf_counter() - began > _SLOW_S
+        self._outside = _OUTSIDE if slow else max(self._outside - 1, 0)
         return decision
 
     def warm_up(self) -> None:
@@ -159,7 +161,7 @@ class Router(WarmsUp, PickledAsArguments):
         Deciding takes microseconds, so no thread is needed for it, but the first time prices are
         loaded, and a user's policy or count of tokens may take long.
         """
-        if self._rules is not None and self._decided_in < _SLOW_S:
+        if self._rules is not None and not self._outside:
             return start()
         return await asyncio.to_thread(start)
 

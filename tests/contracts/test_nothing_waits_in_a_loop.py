@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,27 @@ async def test_a_policy_that_waits(framework: str) -> None:
     assert policy.users == ["u17"]
 
 
+async def test_a_policy_that_waits_now_and_then() -> None:
+    """Quick decisions between slow ones do not bring the slow ones back to the loop."""
+
+    class Changing:
+        def choose(self, policy_input: PolicyInput) -> Choice | None:
+            if "wait" in policy_input.request.question:
+                gate.pass_through()
+            return None
+
+    gate = Gate()
+    router = langchain.ChatModelRouter({"gpt-4o": chat_model()}, policy=Changing())
+    for _ in range(3):
+        gate.close()
+        waiting = asyncio.create_task(router.ainvoke("wait"))
+        asyncio.get_running_loop().call_later(0.05, gate.open)
+        await waiting
+        await router.ainvoke("do not")
+    assert gate.used
+    assert not gate.held_up
+
+
 class SlowCheck:
     """A user's check of a draft that waits."""
 
@@ -257,6 +279,24 @@ async def test_a_file_of_samples_that_waits(
     assert [sample.prompt for sample in traffic.samples()] == [QUESTION]
     assert not gate.held_up
     traffic.close()
+
+
+async def test_a_file_of_samples_that_waits_takes_one_thread_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, path = Gate(), tmp_path / "samples.sqlite"
+    writes_through(gate, path, monkeypatch)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    store = SampleStore(path, rate=1.0)
+    offered = [f"question {number}" for number in range(20)]
+    for text in offered:
+        assert store.offer(text)
+    assert await asyncio.to_thread(lambda: "a thread is left") == "a thread is left"
+    gate.open()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert [sample.prompt for sample in store.samples()] == offered
+    assert not gate.held_up
+    store.close()
 
 
 @pytest.fixture

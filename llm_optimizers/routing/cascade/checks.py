@@ -41,6 +41,11 @@ class ModelAnswer:
     text: str
     tool_calls: str = ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither text nor a tool call."""
+        return not (self.text.strip() or self.tool_calls)
+
 
 class Check(Protocol):
     """Scores answers between 0 (fails) and 1 (passes)."""
@@ -62,7 +67,7 @@ class NotEmpty:
 
     def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float:  # noqa: ARG002
         """Return 1 if there is text or a tool call."""
-        return float(bool(answers[0].text.strip() or answers[0].tool_calls))
+        return float(not answers[0].is_empty)
 
 
 _REFUSALS = re.compile(

@@ -727,6 +727,23 @@ def test_a_child_forked_while_a_thread_writes_can_write(database: Database) -> N
 
 @forks
 @quiet_fork
+def test_other_threads_of_a_forked_child_can_use_it(database: Database) -> None:
+    put(database, "before")
+
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=lambda: put(database, "child"), daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+
+    with forked(in_a_thread):
+        pass
+    in_a_file = database.path is not None
+    assert words(database) == ["before", *(["child"] if in_a_file else [])]
+
+
+@forks
+@quiet_fork
 def test_a_fork_waits_only_a_while_for_a_busy_thread(database: Database) -> None:
     put(database, "before")
     holding, release = threading.Event(), threading.Event()

@@ -12,6 +12,7 @@ import pytest
 
 from llm_optimizers.costs import ModelPrice, PriceBook
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
+from llm_optimizers.prompts.context import ContextBudget
 from llm_optimizers.prompts.provider_cache import (
     CacheRules,
     MessageTokens,
@@ -206,3 +207,17 @@ async def test_a_cancelled_optimisation_raises_cancelled_error() -> None:
     with pytest.raises(asyncio.CancelledError):
         await work
     going_on.set()
+
+
+def test_context_is_cut_for_a_model_without_a_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Its tokens are estimated, in the warm-up too."""
+    optimizer = RequestOptimizer(context=ContextBudget(max_tokens=20))
+    optimizer.warm_up()
+    documents = "".join(f"<document>Shop {n} takes boots back.</document>\n" for n in range(30))
+    text = f"<context>\n{documents}</context>\nWhich shop takes boots back?"
+    asked = ChatRequest(messages=(Message(role="user", content=text),))
+    optimized = optimizer.apply(lambda: asked, lambda found: found, otherwise=None)
+    assert optimized is not None
+    assert optimized.tokens < optimized.tokens_before
+    assert not optimized.exact
+    assert "could not" not in caplog.text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
@@ -31,6 +32,9 @@ from llm_optimizers.caching import fresh_answers, tenant
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing import CascadePolicy, KeywordPolicy
+from llm_optimizers.routing.cascade.checks import ModelAnswer
+from llm_optimizers.routing.cascade.verifier import Judge, Verifier
+from llm_optimizers.types import ChatRequest
 from support.batch_server import BatchServer, batch_server
 from support.openai_server import openai_server
 
@@ -300,3 +304,67 @@ def test_a_call_at_the_same_time_never_gets_a_captured_one(
         now = CachedChatModel(chat(plain.url), model.cache)
         assert now.invoke("q0").text == "now"
     assert model.cache.stats.misses >= 1
+
+
+class Trusting:
+    """A user's check that accepts everything."""
+
+    name = "trusting"
+    gate = False
+
+    def score(self, request: ChatRequest, answers: Sequence[ModelAnswer]) -> float | None:
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "judge"), [((), None), (("other",), None), ((), Judge(model="other"))]
+)
+def test_a_draft_that_nobody_saw_passes_no_check(
+    samples: Sequence[str], judge: Judge | None, batch: ProviderBatch, server: BatchServer
+) -> None:
+    """Neither the cheap model nor the one that helps to check it answers instead."""
+    names = {"small": "gpt-4o-mini", "other": "gpt-4.1-mini", "large": "gpt-4o"}
+    verifier = Verifier(checks=(Trusting(),), judge=judge)
+    router = ChatModelRouter(
+        models={name: chat(server.url, model) for name, model in names.items()},
+        policy=CascadePolicy(cheap="small", strong="large", samples=samples, verifier=verifier),
+    )
+    batch_later(router, ["q0"], batch)
+    assert [(body["model"], body["messages"][-1]["content"]) for body in bodies(server)] == [
+        ("gpt-4o", "q0")
+    ]
+
+
+@pytest.mark.parametrize("where", ["model", "global", "in a router", "in a batching model"])
+def test_the_cache_that_langchain_asks_is_asked(
+    where: str, batch: ProviderBatch, server: BatchServer
+) -> None:
+    cache, costs = HybridCache(semantic=False), CostCallbackHandler()
+    if where == "global":
+        set_llm_cache(cache)
+    with openai_server(reply=lambda _: "stored") as plain:
+
+        def model(url: str) -> BaseChatModel:
+            own = chat(url, cache=None if where == "global" else cache)
+            if where == "in a router":
+                return ChatModelRouter([own])
+            return BatchingChatModel(own) if where == "in a batching model" else own
+
+        try:
+            asking = ChatOpenAI.model_copy(chat(plain.url), update={"cache": cache})
+            asking.openai_api_base = server.url  # the same settings, so the same key
+            asking.invoke("q0", {"callbacks": [costs]})
+            chain = model(server.url)
+            with tenant("acme"):
+                batch_later(chain, ["q0"], batch)
+            id_ = batch_later(chain, ["q0", "q1"], batch, config={"callbacks": [costs]})
+            messages = collect_later(chain, id_, batch)
+            again = batch_later(chain, ["q1"], batch)
+        finally:
+            set_llm_cache(None)
+    assert [message.text for message in messages] == ["stored", "answer to q1"]
+    assert messages[0].response_metadata["cache_hit"]["tier"] == "exact"
+    assert [r.hit_strategy for r in costs.ledger.records()] == [None, "cache.exact"]
+    # Another tenant asks anew; an answer behind a router is not stored.
+    assert asked(server) == ["q0", "q1", *(["q1"] if where == "in a router" else [])]
+    assert batch.status(again).total == 1
