@@ -84,9 +84,7 @@ class TwoCaches(RuleBasedStateMachine):
 
     def _open(self, codec: PlainCodec, name: str) -> ResponseCache[Any]:
         path = None if self.path is None else Path(self.folder.name, name + self.path)
-        return ResponseCache(
-            codec=codec, path=path, max_entries=3, ttl=TTL, clock=lambda: self.now
-        )
+        return ResponseCache(codec=codec, path=path, max_entries=3, ttl=TTL, clock=lambda: self.now)
 
     def teardown(self) -> None:
         for pair in self.pairs:
@@ -204,6 +202,20 @@ def test_entries_are_replaced_while_others_read_them() -> None:
         thread.join()
     assert errors == []
     assert cache.stats.troubles == {}
+
+
+def test_another_process_replaces_an_entry(tmp_path: Path) -> None:
+    request = request_for("Be brief.", QUESTIONS[0])
+    ours: ResponseCache[Any] = ResponseCache(codec=RememberedCodec(), path=tmp_path / "a.sqlite")
+    theirs: ResponseCache[Any] = ResponseCache(codec=RememberedCodec(), path=tmp_path / "a.sqlite")
+    for number in range(3):
+        theirs.update(request, number)
+        for cache in (ours, theirs):
+            hit = cache.lookup(request)
+            assert hit is not None
+            assert hit.value == number
+    theirs.clear()
+    assert ours.lookup(request) is None
 
 
 def test_a_memo_forgets_what_belongs_to_an_entry_only() -> None:

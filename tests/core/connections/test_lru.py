@@ -67,7 +67,7 @@ def test_values_are_dropped_while_others_are_read() -> None:
         try:
             for number in range(start, start + 60_000):
                 cache.put(number * 7 % 200, number)
-        except Exception as error:  # noqa: BLE001 - compared below
+        except Exception as error:
             errors.append(error)
 
     readers = [threading.Thread(target=read) for _ in range(3)]
