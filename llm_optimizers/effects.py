@@ -15,6 +15,7 @@ or escalation.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import dis
 import inspect
@@ -31,6 +32,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 __all__ = [
+    "NOT_IN_FUTURES",
     "Effect",
     "Plan",
     "RunFunction",
@@ -44,11 +46,14 @@ __all__ = [
     "drive",
     "drive_stream",
     "in_event_loop",
+    "in_thread",
     "perform",
 ]
 
 C = TypeVar("C")
 T = TypeVar("T")
+NOT_IN_FUTURES = (StopIteration, asyncio.CancelledError, concurrent.futures.CancelledError)
+"""Errors of a function in a thread that an event loop cannot pass on."""
 _AWAITING = frozenset({"GET_AWAITABLE", "GET_AITER", "BEFORE_ASYNC_WITH"})
 
 
@@ -87,7 +92,26 @@ async def aperform(effect: Effect[Any]) -> Any:
     assert isinstance(effect, RunFunction), "a plan's own effects need their own performer"
     if effect.afunction is not None:
         return await effect.afunction()
-    return await asyncio.to_thread(effect.function)
+    return await in_thread(effect.function)
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Call a function in a thread and return its result.
+
+    Raises:
+        RuntimeError: it raised what means something else in a future: StopIteration, for which its
+            waiter would wait for ever (up to Python 3.11), or a cancellation, which is not that of
+            the running task.
+        Whatever else the function raises.
+    """
+
+    def call() -> T:
+        try:
+            return function()
+        except NOT_IN_FUTURES as error:
+            raise RuntimeError(f"a function raised {type(error).__name__}") from error
+
+    return await asyncio.to_thread(call)
 
 
 def in_event_loop() -> bool:

@@ -31,6 +31,8 @@ __all__ = ["REPLY_READER", "AttemptCaller", "RoutedChatCall", "without_mark"]
 
 M = TypeVar("M", bound=BaseMessage)
 _OWN_MARK = ("routed", "decision_id", "at", "baseline_model")
+_PLACE = frozenset({"type", "id", "index"})
+"""Keys of a block that say where it belongs."""
 _INNER = "inner"
 """The key in a router's mark for that of a router inside."""
 RoutedChatCall: TypeAlias = RoutedCall[ChatResult, AIMessageChunk]
@@ -141,9 +143,17 @@ def _message(role: str, text: str) -> BaseMessage:
 
 
 def _is_empty(chunk: AIMessageChunk) -> bool:
-    """Whether a chunk holds only an id, metadata or usage."""
+    """Whether a chunk holds only an id, metadata, usage, or the start of blocks without content."""
     extra = {key: value for key, value in chunk.additional_kwargs.items() if value}
-    return not (chunk.content or chunk.tool_call_chunks or chunk.tool_calls or extra)
+    said = any(map(_is_said, chunk.content))
+    return not (said or chunk.tool_call_chunks or chunk.tool_calls or extra)
+
+
+def _is_said(block: str | dict[str, Any]) -> bool:
+    """Whether a block, or a piece of text, holds anything but its kind and place."""
+    if isinstance(block, str):
+        return bool(block)
+    return any(value for name, value in block.items() if name not in _PLACE)
 
 
 REPLY_READER: ReplyReader[ChatResult, AIMessageChunk] = ReplyReader(

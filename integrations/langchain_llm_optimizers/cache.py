@@ -178,6 +178,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
         try:
             if "<class '" in llm_string:  # a schema can be redefined under the same name
                 return make()
+            self._strings.check(llm_string)
             # A prompt is parsed and hashed once for its lookups and the update after the first.
             call, characters = (tenant, prompt, llm_string), len(prompt) + len(llm_string)
             return self.responses.remembered_key(call, make, characters=characters)

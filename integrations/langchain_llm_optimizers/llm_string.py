@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel, BaseLanguageModel
@@ -68,7 +68,7 @@ class LLMStrings:
         Raises:
             ConfigurationError: it holds an object whose content cannot be read.
         """
-        found = self._once(self._read, llm_string, lambda: _read(llm_string))
+        found = self._checked(llm_string)
         identifier = found.model.get("id") if isinstance(found.model, Mapping) else None
         provider = serialised_provider(identifier)
         apis: Apis = frozenset() if provider is None else frozenset({provider.api})
@@ -94,12 +94,28 @@ class LLMStrings:
         Raises:
             ConfigurationError: it holds an object whose content cannot be read.
         """
-        return self._once(self._read, llm_string, lambda: _read(llm_string)).sampled
+        return self._checked(llm_string).sampled
+
+    def check(self, llm_string: str) -> None:
+        """Check that no model of another class may have this string.
+
+        To be done at every call: such a class may have been defined since the last one.
+
+        Raises:
+            ConfigurationError: one may, or the string holds an object.
+        """
+        self._checked(llm_string)
 
     def clear(self) -> None:
         """Forget all strings."""
         self._read.clear()
         self._shaping.clear()
+
+    def _checked(self, llm_string: str) -> _Read:
+        found = self._once(self._read, llm_string, lambda: _read(llm_string))
+        if found.kind is not None and _states_nothing(found.kind):
+            raise _unstated()
+        return found
 
     def _once(self, kept: LRUCache[K, V], key: K, make: Callable[[], V]) -> V:
         value = kept.get(key)
@@ -148,6 +164,8 @@ class _Read:
     state: Mapping[str, Any] = field(default_factory=dict)
     choices: int = 1
     sampled: bool = False
+    kind: Any = None
+    """The `_type` of a model without a JSON form."""
 
 
 def _read(llm_string: str) -> _Read:
@@ -168,14 +186,19 @@ def _read(llm_string: str) -> _Read:
 def _stated(read: _Read) -> _Read:
     """Refuse settings in which a model says nothing of itself, as one without a JSON form may."""
     named = _named(read.settings)
-    silent = named.keys() <= _NOT_THE_MODELS or _states_nothing(named.get("_type"))
-    if "_type" in named and silent:
-        raise ConfigurationError(
-            "the model states none of its settings, so that LangChain's cache cannot tell it from "
-            "another of its class and its calls are not cached: define `_identifying_params` in "
-            "its class, or use CachedChatModel, which reads its fields"
-        )
-    return read
+    if "_type" not in named:
+        return read
+    if named.keys() <= _NOT_THE_MODELS:
+        raise _unstated()
+    return replace(read, kind=named["_type"])
+
+
+def _unstated() -> ConfigurationError:
+    return ConfigurationError(
+        "the model states none of its settings, so that LangChain's cache cannot tell it from "
+        "another of its class and its calls are not cached: define `_identifying_params` in "
+        "its class, or use CachedChatModel, which reads its fields"
+    )
 
 
 def _states_nothing(kind: Any) -> bool:

@@ -7,12 +7,20 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ContentBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+)
 from llama_index.core.llms.llm import LLM
 
 from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.binding import with_bound_tools
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
+from llama_index_llm_optimizers.codec import COUNTS
 from llama_index_llm_optimizers.handover import readable_by
 from llama_index_llm_optimizers.hits import chunks_of
 from llama_index_llm_optimizers.messages import ROUTED_KEY, ROUTING_KEY, core_message
@@ -143,9 +151,15 @@ def _is_empty(chunk: Reply) -> bool:
     if not isinstance(chunk, ChatResponse):
         return not chunk.text
     said = chunk.message
-    texts = [block.text for block in said.blocks if isinstance(block, TextBlock)]
-    extra = any(said.additional_kwargs.values())
-    return not any(texts) and len(texts) == len(said.blocks) and not extra
+    extra = [value for name, value in said.additional_kwargs.items() if name not in COUNTS]
+    return not any(extra) and all(map(_is_blank, said.blocks))
+
+
+def _is_blank(block: ContentBlock) -> bool:
+    """Whether a block is the start of a text or a thought, without content."""
+    if isinstance(block, TextBlock):
+        return not block.text
+    return isinstance(block, ThinkingBlock) and not (block.content or block.additional_information)
 
 
 REPLY_READER: ReplyReader[Reply, Reply] = ReplyReader(

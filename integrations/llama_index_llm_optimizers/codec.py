@@ -42,7 +42,7 @@ from llm_optimizers.caching.answers.payloads import NotStorableError, as_json, f
 from llm_optimizers.costs import Usage
 from llm_optimizers.errors import ConfigurationError
 
-__all__ = ["ReplyCodec"]
+__all__ = ["COUNTS", "ReplyCodec"]
 
 _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationBlock]] = {
     "text": TextBlock,
@@ -51,13 +51,14 @@ _BLOCKS: Mapping[str, type[TextBlock | ThinkingBlock | ToolCallBlock | CitationB
     "tool_call": ToolCallBlock,
 }
 _ROLES = (MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL)
-_COUNTS = (
+COUNTS = (
     *("prompt_tokens", "completion_tokens", "total_tokens", "usage"),
     *("cache_read_input_tokens", "cache_creation_input_tokens"),
 )
-_CALL_METADATA = (*_COUNTS, "thinking_delta", "asked_with", SHARE_KEY, SHORTENED_KEY)
+"""Keys of `additional_kwargs` for what a call used."""
+_CALL_METADATA = (*COUNTS, "thinking_delta", "asked_with", SHARE_KEY, SHORTENED_KEY)
 """Keys of a response's `additional_kwargs` that are about the billed call, not the answer."""
-_MESSAGE_METADATA = (*_COUNTS, "thinking_delta", "tool_calls", "images")
+_MESSAGE_METADATA = (*COUNTS, "thinking_delta", "tool_calls", "images")
 """Keys of a message's `additional_kwargs`: counts, and older forms of its blocks' content."""
 
 

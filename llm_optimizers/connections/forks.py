@@ -6,6 +6,7 @@ A connection must not be used by both processes: use `at_fork`. For locks, use `
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from typing import Protocol
@@ -61,7 +62,16 @@ class Unforked(_HeldInForks):
 
 _aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 _aware_lock = _HeldInForks()
-_stopped: list[ForkAware] = []
+
+
+class _Stopped(threading.local):
+    """What this thread's fork has stopped: other threads may fork at the same time."""
+
+    def __init__(self) -> None:
+        self.resources: list[ForkAware] = []
+
+
+_here = _Stopped()
 
 
 def at_fork(resource: ForkAware) -> None:
@@ -73,8 +83,8 @@ def at_fork(resource: ForkAware) -> None:
 def _before() -> None:
     deadline = time.monotonic() + _FORK_TIMEOUT_S
     if _aware_lock.acquire(_FORK_TIMEOUT_S):
-        _stopped.append(_aware_lock)
-    _stopped.extend(
+        _here.resources.append(_aware_lock)
+    _here.resources.extend(
         resource
         for resource in list(_aware)
         if resource.before_fork(max(0.0, deadline - time.monotonic()))
@@ -82,8 +92,8 @@ def _before() -> None:
 
 
 def _after(*, child: bool) -> None:
-    while _stopped:
-        _stopped.pop().after_fork(child=child)
+    while _here.resources:
+        _here.resources.pop().after_fork(child=child)
 
 
 if hasattr(os, "register_at_fork"):

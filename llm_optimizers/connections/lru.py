@@ -58,23 +58,27 @@ class LRUCache(Generic[K, V]):
             self._values[key] = (value, size)
             self._bytes += size
             while self._is_full():
-                self.discard(next(iter(self._values)))
+                # In one step: an iterator fails if another thread's `get` moves a key meanwhile.
+                oldest, found = self._values.popitem(last=False)
+                self._let_go(oldest, found)
 
     def discard(self, key: K) -> None:
         """Drop the key's value, if there is one."""
         with self.lock:
             found = self._values.pop(key, None)
-            if found is None:
-                return
-            self._bytes -= found[1]
-            if self._dropped is not None:
-                self._dropped(key, found[0])
+            if found is not None:
+                self._let_go(key, found)
 
     def clear(self) -> None:
         """Drop all values."""
         with self.lock:
             for key in list(self._values):
                 self.discard(key)
+
+    def _let_go(self, key: K, found: tuple[V, int]) -> None:
+        self._bytes -= found[1]
+        if self._dropped is not None:
+            self._dropped(key, found[0])
 
     def _is_full(self) -> bool:
         too_large = self._max_bytes is not None and self._bytes > self._max_bytes

@@ -6,7 +6,6 @@ passages that are compared with a question.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +17,7 @@ from pydantic import BaseModel
 
 from llm_optimizers.arguments import flag, optional, refuse, text, whole, with_methods
 from llm_optimizers.connections.lru import LRUCache
-from llm_optimizers.effects import awaits
+from llm_optimizers.effects import awaits, in_thread
 from llm_optimizers.embeddings.static import StaticEmbedder
 from llm_optimizers.embeddings.vectors import Embed, Embedder, Vectors, unit_rows
 from llm_optimizers.errors import ConfigurationError
@@ -102,7 +101,7 @@ class FrameworkEmbedder(PickledAsArguments):
     async def aembed(self, texts: Sequence[str]) -> Vectors:
         """See `Embedder.aembed`."""
         if self._aone is None or self._passages:
-            return await asyncio.to_thread(self.embed, texts)
+            return await in_thread(lambda: self.embed(texts))
         return self._checked([await self._aone(text) for text in texts], len(texts))
 
     def covers(self, text: str) -> bool:

@@ -28,10 +28,13 @@ _TRANSIENT = frozenset(
         "ClosedResourceError",
     }
 )
-# Refused here before anything was sent, or for what the request says.
+# Refused here before anything was sent, or for what the request says, whatever their status.
 _PERMANENT = frozenset(
     {
         *("ContextOverflowError", "NoCredentialsError", "PartialCredentialsError"),
+        # OpenAI, LiteLLM
+        *("ContentFilterFinishReasonError", "ContextWindowExceededError"),
+        "ContentPolicyViolationError",
         *("NoRegionError", "ParamValidationError", "AuthenticationError", "UnsupportedProtocol"),
         *("InvalidURL", "InvalidSchema", "MissingSchema", "LocationValueError"),
     }

@@ -12,15 +12,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["OUT_OF_MONEY", "status_of_code"]
+__all__ = ["OF_THE_REQUEST", "OUT_OF_MONEY", "is_of_the_request", "status_of_code"]
 
 OUT_OF_MONEY = 402
 """An account's quota or balance is used up: waiting does not help, another provider may."""
 
+OF_THE_REQUEST = 400
+"""The request itself is refused."""
+_REQUEST_CODES = (
+    *("invalid_prompt", "context_length_exceeded", "string_above_max_length"),
+    *("content_filter", "content_policy_violation", "responsibleaipolicyviolation"),
+)
+"""What is wrong with a prompt; some gateways send these codes with a status of their own."""
+
 _CODES: Mapping[int, tuple[str, ...]] = {
-    400: (
-        *("invalid_request_error", "invalid_prompt", "context_length_exceeded"),
-        *("content_filter", "content_policy_violation", "validationexception"),
+    OF_THE_REQUEST: (
+        *_REQUEST_CODES,
+        *("invalid_request_error", "validationexception"),
         *("invalid_argument", "failed_precondition", "out_of_range", "already_exists"),
     ),
     401: ("authentication_error", "invalid_api_key", "unauthenticated"),
@@ -59,6 +67,11 @@ _CODES: Mapping[int, tuple[str, ...]] = {
     529: ("overloaded_error",),
 }
 _STATUS_OF_CODE = {code: status for status, codes in _CODES.items() for code in codes}
+
+
+def is_of_the_request(code: Any) -> bool:
+    """Whether a code says that a prompt is refused or too long, whatever the status beside it."""
+    return isinstance(code, str) and code.lower() in _REQUEST_CODES
 
 
 def status_of_code(code: Any) -> int | None:

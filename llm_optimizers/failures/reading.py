@@ -29,7 +29,12 @@ from typing import Any
 from llm_optimizers.errors import ConfigurationError, RefusedError
 from llm_optimizers.failures.attributes import attribute, chain, returned
 from llm_optimizers.failures.classes import is_transient_class
-from llm_optimizers.failures.codes import OUT_OF_MONEY, status_of_code
+from llm_optimizers.failures.codes import (
+    OF_THE_REQUEST,
+    OUT_OF_MONEY,
+    is_of_the_request,
+    status_of_code,
+)
 from llm_optimizers.failures.waits import retry_after
 
 __all__ = [
@@ -46,7 +51,7 @@ _TRANSIENT_BELOW_500 = frozenset({408, 409, 424, 425, 429, 499})
 _CODE_IN_TEXT = re.compile(
     r"(?:ResponseError\(code=')?"
     r"(server_error|rate_limit_exceeded|insufficient_quota|invalid_prompt|context_length_exceeded"
-    r"|server_is_overloaded|slow_down)(?::|')"
+    r"|content_filter|server_is_overloaded|slow_down)(?::|')"
 )
 
 
@@ -98,7 +103,8 @@ def may_pass(status: object, code: object) -> bool | None:
 def http_status(error: BaseException) -> int | None:
     """Return the HTTP status (400 to 599) of an error or what it wraps, None if there is none.
 
-    A used-up quota is 402 whatever the provider sends (OpenAI sends 429, Bedrock 400).
+    A used-up quota is 402 whatever the provider sends (OpenAI sends 429, Bedrock 400), and a prompt
+    that is refused or too long is 400.
     """
     return next((s for each in chain(error) if (s := _own_status(each)) is not None), None)
 
@@ -110,7 +116,9 @@ def _is_transient(error: BaseException) -> bool | None:
     for each in chain(error):
         grouped = grouped or isinstance(each, BaseExceptionGroup)
         status = _own_status(each)
-        verdict = is_transient_class(each) if status is None else is_transient_status(status)
+        verdict = is_transient_class(each)
+        if status is not None and verdict is not False:
+            verdict = is_transient_status(status)
         if verdict is False and grouped:
             return False  # one member of a group that cannot pass is enough
         if found is None:
@@ -121,7 +129,10 @@ def _is_transient(error: BaseException) -> bool | None:
 
 
 def _own_status(error: BaseException) -> int | None:
-    stated = [status_of_code(each) for each in _codes(error)]
+    codes = list(_codes(error))
+    if any(map(is_of_the_request, codes)):
+        return OF_THE_REQUEST
+    stated = [status_of_code(each) for each in codes]
     if OUT_OF_MONEY in stated:
         return OUT_OF_MONEY
     return next((status for status in stated if status is not None), None)
@@ -159,4 +170,5 @@ def _of_event(said: object) -> Iterator[Any]:
         match = _CODE_IN_TEXT.match(said)
         yield match[1] if match is not None else None
     elif not isinstance(said, BaseException):
-        yield from (attribute(said, "code"), attribute(said, "type"))
+        for owner in (attribute(said, "error"), said):
+            yield from (attribute(owner, "code"), attribute(owner, "type"))

@@ -13,18 +13,21 @@ class Health(PickledAsArguments):
     """Cooldowns by model, safe to share between threads and event loops.
 
     A model that sent `Retry-After` cools down for that long; otherwise for `cooldown_s` seconds.
+    A clock that is set back makes no cooldown longer than it was at its start.
     """
 
     def __init__(self, *, cooldown_s: float = 30.0) -> None:
         self._cooldown_s = number("cooldown_s", cooldown_s, least=0)
-        self._until: dict[str, float] = {}
+        self._until: dict[str, tuple[float, float]] = {}
         self._lock = ProcessLock()
 
     def failed(self, model: str, *, now: float, retry_after_s: float | None = None) -> None:
         """Start a model's cooldown at `now`; a running one that ends later is kept."""
         seconds = self._cooldown_s if retry_after_s is None else retry_after_s
         with self._lock:
-            self._until[model] = max(self._until.get(model, 0.0), now + seconds)
+            running = self._left(now).get(model, 0.0)
+            if seconds > running:
+                self._until[model] = (now + seconds, seconds)
 
     def served(self, model: str) -> None:
         """End a model's cooldown, because it just answered."""
@@ -34,5 +37,11 @@ class Health(PickledAsArguments):
     def cooling(self, *, now: float) -> dict[str, float]:
         """Return the seconds left of each running cooldown, by model."""
         with self._lock:
-            self._until = {m: until for m, until in self._until.items() if until > now}
-            return {model: until - now for model, until in self._until.items()}
+            return self._left(now)
+
+    def _left(self, now: float) -> dict[str, float]:
+        """Return the seconds left by model, and forget the cooldowns that have ended."""
+        left = {m: min(until - now, seconds) for m, (until, seconds) in self._until.items()}
+        left = {model: seconds for model, seconds in left.items() if seconds > 0}
+        self._until = {m: (now + left[m], self._until[m][1]) for m in left}
+        return left

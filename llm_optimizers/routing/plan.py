@@ -197,7 +197,8 @@ def _first_of(routed: RoutedRequest, order: Sequence[str], role: Role) -> Plan[t
                 return model, reply
         soonest = _soonest(failures)
         assert last is not None, "an order names at least one model"
-        longest = min(routed.longest_wait_s, routed.seconds_left() or routed.longest_wait_s)
+        left = routed.seconds_left()
+        longest = routed.longest_wait_s if left is None else min(routed.longest_wait_s, left)
         if soonest is None or soonest[1] > longest:
             raise last
         model, seconds = soonest

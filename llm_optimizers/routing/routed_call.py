@@ -17,6 +17,7 @@ from llm_optimizers.costs.context import CallContext, Drafts
 from llm_optimizers.effects import adrive, closing, closing_async, drive
 from llm_optimizers.errors import ConfigurationError, InterruptedStreamError
 from llm_optimizers.evidence.samples import SampleStore
+from llm_optimizers.failures import is_permanent, read_failure
 from llm_optimizers.routing.calling import (
     Caller,
     CallResult,
@@ -236,10 +237,14 @@ class RoutedCall(Generic[R, C]):
     def _interrupted(
         self, attempt: CallModel, partial: list[str], error: Exception
     ) -> InterruptedStreamError:
-        """Start the model's cooldown; return the error of a stream that broke after some chunks."""
-        name, model = type(error).__name__, attempt.model
+        """Return the error of a stream that broke after some chunks; its model cools down."""
+        model, now = attempt.model, self._router.clock()
+        failure = read_failure(error, now=now)
+        name = failure.name
         self._routed.log.correct(attempt.context.id, "failed", name)
-        self._router.health.failed(model, now=self._router.clock())
+        # What is wrong with the request says nothing about the model.
+        if not is_permanent(error) or failure.retryable:
+            self._router.health.failed(model, now=now, retry_after_s=failure.retry_after_s)
         return InterruptedStreamError(
             f"{model}'s stream broke after {len(partial)} chunks ({name}); what arrived is in "
             "`partial`, send the request again for the whole answer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import gc
 import threading
@@ -109,6 +110,22 @@ async def test_a_function_runs_in_this_thread_or_in_another() -> None:
         return threading.get_ident()
 
     assert await adrive(doing(RunFunction(threading.get_ident, awaited), []), adefault) == main
+
+
+@pytest.mark.parametrize(
+    "kind", [StopIteration, asyncio.CancelledError, concurrent.futures.CancelledError]
+)
+async def test_an_error_that_no_future_holds_is_thrown_into_the_plan(
+    kind: type[BaseException],
+) -> None:
+    def broken() -> int:
+        raise kind("of the function")
+
+    seen: list[str] = []
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeError, match=f"a function raised {kind.__name__}"):
+            await adrive(doing(RunFunction(broken), seen), adefault)
+    assert seen == ["RuntimeError", "closed"]
 
 
 async def test_an_error_of_a_function_is_thrown_into_the_plan() -> None:

@@ -67,6 +67,37 @@ def test_the_bounds_of_a_status() -> None:
     assert is_permanent(failing(status_code=400, code=503))
 
 
+@pytest.mark.parametrize("status", [None, 200, 429, 500, 503])
+@pytest.mark.parametrize(
+    "code", ["content_filter", "context_length_exceeded", "Content_Policy_Violation"]
+)
+def test_no_other_model_hides_what_is_wrong_with_a_prompt(code: str, status: int | None) -> None:
+    for error in (
+        failing(status_code=status, code=code),
+        failing(status_code=status, body={"error": {"code": code}}),
+        failing(status_code=status, body={"code": code, "type": "server_error"}),
+    ):
+        assert not read_failure(error, now=NOW).retryable
+        assert is_permanent(error)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ContentFilterFinishReasonError", "ContentPolicyViolationError", "ContextWindowExceededError"],
+)
+def test_a_refused_prompt_is_not_read_as_what_was_handled_before(name: str) -> None:
+    error = type(name, (Exception,), {})()
+    error.__context__ = TimeoutError()
+    assert is_permanent(error)
+    assert is_permanent(type(name, (Exception,), {"status_code": 500})())
+
+
+def test_an_error_may_hold_a_stream_s_event_whole() -> None:
+    assert read_failure(ValueError({"error": {"code": 429}}), now=NOW).retryable
+    assert is_permanent(ValueError({"error": {"code": "content_filter"}}))
+    assert is_permanent(ValueError("content_filter: the prompt"))
+
+
 @pytest.mark.parametrize(
     "name",
     [

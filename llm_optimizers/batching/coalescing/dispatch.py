@@ -16,6 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from llm_optimizers.batching.coalescing.grouping import Grouping, GroupLimits
 from llm_optimizers.batching.coalescing.threads import CallThreads
+from llm_optimizers.effects import NOT_IN_FUTURES
 from llm_optimizers.errors import ItemError, RefusedError
 from llm_optimizers.failures import http_status, read_failure
 from llm_optimizers.tenancy import CallerTenant
@@ -262,8 +263,12 @@ def _copied(error: Exception) -> Exception:
     """Copy the error for one caller, so that tracebacks of many threads do not pile up on it.
 
     Some exceptions cannot be copied, and botocore's become those of a base class. They are shared,
-    which is harmless.
+    which is harmless. What an event loop cannot pass on becomes another error.
     """
+    if isinstance(error, NOT_IN_FUTURES):
+        stopped = ItemError(f"the call was stopped: {type(error).__name__}")
+        stopped.__cause__ = error
+        return stopped
     try:
         copied = copy.copy(error)
     except Exception:  # noqa: BLE001 - whatever the class of an error raises

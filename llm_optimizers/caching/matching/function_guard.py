@@ -50,7 +50,7 @@ def function_words_differ(a: TextFeatures, b: TextFeatures) -> bool:
 
 def _bound_elsewhere(x: FunctionWords, y: FunctionWords, alike: bool) -> bool:
     """Return whether the same words belong to other concepts: "from a to b", "from b to a"."""
-    if len(x.amounts) > 1 and x.amounts != y.amounts:
+    if max(len(x.amounts), len(y.amounts)) > 1 and x.amounts != y.amounts:
         return True
     if not alike:
         return False
@@ -116,5 +116,5 @@ def _moods_differ(a: TextFeatures, b: TextFeatures, alike: bool) -> bool:
     if more | less == {"past"}:
         return (b if more else a).functions.finite
     if more | less <= {"will", "would"}:
-        return not a.amounts.dates
+        return not (a.amounts.dates and b.amounts.dates)
     return True

@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -466,3 +466,22 @@ def test_a_forked_process_makes_its_own_calls() -> None:
         assert answers.get() == 42
         assert coalescer.call(3) == 6
     assert upstream.calls == [[1], [3]]
+
+
+@pytest.mark.parametrize("kind", [StopIteration, CancelledError])
+@pytest.mark.parametrize("whole", [True, False], ids=["the call", "an item"])
+async def test_an_error_that_no_future_holds_reaches_its_caller(
+    kind: type[Exception], whole: bool
+) -> None:
+    def call(items: Sequence[int]) -> Sequence[int | Exception]:
+        if whole:
+            raise kind("of the call")
+        return [kind("of the item") for _ in items]
+
+    coalescer: Coalescer[int, int] = Coalescer(call, limits=GroupLimits(max_delay=0.0))
+    async with asyncio.timeout(WAIT):
+        with pytest.raises(ItemError, match=kind.__name__):
+            await coalescer.acall(1)
+    with pytest.raises(ItemError, match=kind.__name__):
+        coalescer.call(1)
+    coalescer.close()

@@ -705,6 +705,23 @@ def test_a_child_keeps_its_rows_when_the_parent_closes_the_file(path: Path) -> N
 
 @forks
 @quiet_fork
+def test_a_thread_of_a_child_can_use_what_was_open_before_the_fork(database: Database) -> None:
+    put(database, "parent")
+
+    def work() -> None:
+        thread = threading.Thread(target=put, args=(database, "thread"), daemon=True)
+        thread.start()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert words(database) == ["parent", "thread"]
+
+    with forked(work):
+        pass
+    put(database, "parent")
+
+
+@forks
+@quiet_fork
 def test_a_child_forked_while_a_thread_writes_can_write(database: Database) -> None:
     done = threading.Event()
 

@@ -50,3 +50,12 @@ def test_a_clock_may_start_at_zero() -> None:
     health = Health()
     health.failed("small", now=0.0, retry_after_s=0.5)
     assert health.cooling(now=0.0) == {"small": 0.5}
+
+
+def test_a_clock_that_is_set_back_prolongs_no_rest() -> None:
+    health = Health(cooldown_s=10)
+    health.failed("small", now=NOW)
+    assert health.cooling(now=NOW - 3_600) == {"small": 10.0}
+    assert health.cooling(now=NOW - 3_590) == {}
+    health.failed("small", now=NOW - 3_590)
+    assert health.cooling(now=NOW - 3_586) == {"small": 6.0}

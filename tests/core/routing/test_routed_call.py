@@ -464,6 +464,18 @@ def test_a_stream_that_breaks_raises_with_its_partial_text(make, ask, stream):
     assert router.decide(ask()).model == "middle"
 
 
+@pytest.mark.parametrize(("status", "cools_for"), [(400, None), (429, 7.0), (402, 30.0)])
+def test_a_broken_stream_s_error_says_how_long_its_model_rests(
+    make, ask, stream, status, cools_for
+):
+    router = make()
+    chunks = Chunks("fo", ProviderError(status, {"retry-after": "7"}))
+    with pytest.raises(InterruptedStreamError):
+        stream(router, ask(), Streams(small=[chunks]))
+    rests = router.health.cooling(now=router.clock()).get("small")
+    assert (rests and round(rests)) == cools_for
+
+
 def test_an_abandoned_stream_is_closed_and_its_model_does_not_cool_down(make, ask, stream):
     router, chunks = make(), Chunks("a", "b", "c")
     assert stream(router, ask(), Streams(small=[chunks]), stop=1) == ["a"]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
@@ -25,6 +26,7 @@ from langchain_llm_optimizers import (
     HybridCache,
     OptimizedChatModel,
 )
+from langchain_llm_optimizers.attempts import REPLY_READER
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook
 from llm_optimizers.errors import ConfigurationError, InterruptedStreamError, NoModelFitsError
 from llm_optimizers.evidence import SampleStore, read_traffic
@@ -33,6 +35,7 @@ from llm_optimizers.routing.policies.cascade import CascadePolicy
 from support.fakes import StreamingFake
 
 SMALL, LARGE = "tiny-model", "huge-model"
+COUNTS = {"input_tokens": 1, "output_tokens": 0, "total_tokens": 1}
 KEYWORDS = KeywordPolicy(weak="small", strong="large", threshold=1)
 
 
@@ -435,3 +438,49 @@ def test_answers_of_different_classes_to_several_prompts_have_no_total() -> None
     assert [each[0].text for each in result.generations] == ["of the other class"] * 2
     assert result.llm_output == {}
     assert len(result.run) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "empty"),
+    [
+        ({"content": ""}, True),
+        ({"content": []}, True),
+        (
+            {
+                "content": "",
+                "usage_metadata": {"input_tokens": 1, "output_tokens": 0, "total_tokens": 1},
+            },
+            True,
+        ),
+        ({"content": [{"type": "text", "text": "", "index": 0}]}, True),
+        ({"content": [{"type": "thinking", "thinking": "", "signature": "", "index": 0}]}, True),
+        ({"content": [{"type": "reasoning", "id": "rs_1", "summary": [], "index": 0}]}, True),
+        ({"content": "", "additional_kwargs": {"reasoning_content": ""}}, True),
+        ({"content": " "}, False),
+        ({"content": [{"type": "text", "text": "It", "index": 0}]}, False),
+        ({"content": [{"type": "thinking", "thinking": "Hm", "index": 0}]}, False),
+        ({"content": [{"type": "tool_use", "id": "t1", "name": "find", "input": {}}]}, False),
+        ({"content": "", "additional_kwargs": {"reasoning_content": "Hm"}}, False),
+        ({"content": "", "tool_call_chunks": [tool_call_chunk(name="f", index=0)]}, False),
+    ],
+    ids=str,
+)
+def test_what_of_a_stream_is_no_answer_yet(fields: dict[str, Any], empty: bool) -> None:
+    assert REPLY_READER.is_empty(AIMessageChunk(**fields)) == empty
+
+
+class Starting(StreamingFake):
+    """Opens a block of text, and breaks before the first word."""
+
+    def _chunks(self, messages: Any, kwargs: Any) -> Any:
+        yield AIMessageChunk([{"type": "text", "text": "", "index": 0}])
+        raise ConnectionError("line went dead")
+
+
+async def test_a_stream_that_breaks_before_its_first_word_is_replaced() -> None:
+    models = {"small": Starting(model=SMALL), "large": StreamingFake(model=LARGE)}
+    for text in (
+        "".join(chunk.text for chunk in routed(Always("small"), models).stream(EASY)),
+        "".join([chunk.text async for chunk in routed(Always("small"), models).astream(EASY)]),
+    ):
+        assert text.startswith(LARGE)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain_core.globals import set_llm_cache
+from langchain_core.language_models import SimpleChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import StructuredTool, tool
 from langchain_openai import ChatOpenAI
@@ -373,6 +374,37 @@ def test_a_model_that_states_no_settings_is_not_cached_by_langchain() -> None:
         model.invoke("Hello?")
         assert len(model.calls) == 1
     assert cache.stats.troubles == {"bypassed": 4}
+
+
+def test_a_silent_class_that_is_defined_later_is_served_no_answer_of_a_stated_model() -> None:
+    class Fake(SimpleChatModel):
+        @property
+        def _llm_type(self) -> str:
+            return "a type that two classes have"
+
+        def _call(self, *args: Any, **kwargs: Any) -> str:
+            return f"the answer of {type(self).__name__}"
+
+    class Stated(Fake):
+        @property
+        def _llm_type(self) -> str:
+            return "another type that two classes have"
+
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {"temperature": 1.0}
+
+    cache = HybridCache()
+    for _ in range(2):
+        assert Stated(cache=cache).invoke("Hello?").text == "the answer of Stated"
+    assert cache.stats.hits == {"exact": 1}
+
+    class Silent(Fake):
+        @property
+        def _llm_type(self) -> str:
+            return "another type that two classes have"
+
+    assert Silent(cache=cache).invoke("Hello?", temperature=1.0).text == "the answer of Silent"
 
 
 def test_arguments_of_earlier_tool_calls_are_read_by_content(

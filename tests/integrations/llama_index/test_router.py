@@ -9,12 +9,19 @@ from typing import Any
 
 import pytest
 from llama_index.core import PromptTemplate
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
 from llama_index.core.tools import FunctionTool
 from llama_index_instrumentation.dispatcher import instrument_tags
 from pydantic import BaseModel
 
 from llama_index_llm_optimizers import CachedLLM, CostEventHandler, RoutedLLM
+from llama_index_llm_optimizers.attempts import REPLY_READER
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import (
     ConfigurationError,
@@ -269,3 +276,24 @@ def test_a_cache_in_front_serves_the_answer_of_any_llm(costs: CostEventHandler) 
     assert again.message == first.message
     assert by(again) == by(first)
     assert [record.hit for record in costs.ledger.records()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "kwargs", "empty"),
+    [
+        ([], {}, True),
+        ([TextBlock(text="")], {"prompt_tokens": 5}, True),
+        ([ThinkingBlock(), TextBlock(text="")], {}, True),
+        ([TextBlock(text="It")], {}, False),
+        ([ThinkingBlock(content="Hm")], {}, False),
+        ([ThinkingBlock(additional_information={"signature": "s"})], {}, False),
+        ([ToolCallBlock(tool_name="find", tool_kwargs={})], {}, False),
+        ([], {"tool_calls": ["a call"]}, False),
+    ],
+    ids=str,
+)
+def test_what_of_a_stream_is_no_answer_yet(
+    blocks: list[Any], kwargs: dict[str, Any], empty: bool
+) -> None:
+    said = ChatMessage(role="assistant", blocks=blocks, additional_kwargs=kwargs)
+    assert REPLY_READER.is_empty(ChatResponse(message=said, delta="")) == empty

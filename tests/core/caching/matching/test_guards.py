@@ -110,6 +110,7 @@ def test_another_spelling_is_not_vetoed(a: str, b: str) -> None:
 @example("\u00dfA", "stra\u00dfe")
 @example("`\u0391\u03a3`\u0392", "x\u0391\u03a3")
 @example("\u0130zmir is \u0130ZMIR", "\ufb01ne")
+@example("", "0: 0")
 def test_any_texts_are_compared(a: str, b: str) -> None:
     fired = vetoes(a, b)
     assert set(fired) <= GUARDS
