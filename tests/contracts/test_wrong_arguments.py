@@ -145,6 +145,7 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
             ("JobQueue.submit", "payload", frozenset({"nan", "inf", "-inf"})),
         )
     },
+    "JobHandle.watch": {"an async function": "given by the queue, for every job"},
     "JobQueue.ageing": dict.fromkeys(WRONG, "a former name, which warns before it is looked at"),
     "JobQueue.handler": {"an async function": "jobs may be done by a coroutine function"},
     "JobQueue.submit_many.payloads": {"[]": NOT_ASKED},
@@ -161,6 +162,7 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
     "ModelSpec.capabilities": {"[]": "text only"},
     "Part.*": {"''": EMPTY_TEXT, "{}": NO_OWN, "{5: 5}": "a block as the app made it"},
     "Passage.*": {"''": EMPTY_TEXT},
+    "PassageSelector.model": {"''": "counts are estimates"},
     "PassageSelector.select.question": {"''": EMPTY_TEXT},
     "PassageSelector.select.passages": {"[]": NOT_ASKED},
     "Previous.*": dict.fromkeys(("''", "nan", "inf", "-inf", "-1", "0"), HOT),
