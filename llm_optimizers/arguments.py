@@ -14,11 +14,12 @@ import math
 import re
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from numbers import Integral, Real
 from operator import attrgetter, contains
+from pathlib import PurePath
 from types import NoneType
 from typing import (
     TYPE_CHECKING,
@@ -368,8 +369,11 @@ def _as_number(value: object) -> float | None:
         return None
     if isinstance(value, Decimal) and not value.is_finite():
         return None
-    given: Any = value if isinstance(value, int | float) else float(value)
-    return given if math.isfinite(given) else None
+    try:
+        given: Any = value if isinstance(value, int | float) else float(value)
+        return given if math.isfinite(given) else None
+    except OverflowError:  # a whole number of over 308 digits
+        return None
 
 
 def _bools(kind: Kinds) -> bool:
@@ -406,7 +410,7 @@ def _described(value: object) -> str:
     """Return a value as it is shown in a message: plain ones whole, others by their class."""
     if isinstance(value, str):
         return _short.repr(_SECRET.sub("…", value))
-    if value is None or isinstance(value, bytes | int | float | Decimal):
+    if value is None or isinstance(value, bytes | int | float | Decimal | PurePath | timedelta):
         return _short.repr(value)
     if isinstance(value, list | tuple | set | frozenset | Mapping):
         return _SECRET.sub("…", _short.repr(value))
@@ -429,7 +433,7 @@ def _kinds(kind: type | tuple[type, ...], *, of_many: bool = False) -> str:
 
 
 def _article(word: str) -> str:
-    return "an" if word[0] in "aeiouAEIO" else "a"
+    return "an" if word[0] in "aeiouAEIO" or word.startswith("LLM") else "a"
 
 
 def _listed(choices: list[Any], *, last: str, quoted: bool = True) -> str:

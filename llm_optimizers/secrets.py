@@ -55,24 +55,24 @@ _SUSPECT = (
 )
 # Each starts where no word goes on, and takes all that may belong to it, so that no character is
 # looked at more than a few times.
-_OPENAI = re.compile(r"(?<![A-Za-z0-9])(?:sk-|[sr]k_(?=live_|test_|\w{16}))[\w*-]+")
+_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
+"""Where a word starts; also after an escape, since many errors show a text as Python's `repr`."""
+_OPENAI = re.compile(_START + r"(?:sk-|[sr]k_(?=live_|test_|\w{16}))[\w*-]+")
 _KNOWN = re.compile(
-    r"(?<![A-Za-z0-9])(?:AIza[\w*-]{6,}|AKIA[A-Z0-9*]{8,}|ASIA[A-Z0-9*]{16,}|xox[a-np-z]-[\w*-]+"
+    _START + r"(?:AIza[\w*-]{6,}|AKIA[A-Z0-9*]{8,}|ASIA[A-Z0-9*]{16,}|xox[a-np-z]-[\w*-]+"
     r"|gh[opusr]_[\w*]{6,}|github_pat_\w+|glpat-[\w*-]+|hf_[A-Za-z0-9*]{8,}"
     r"|gsk_[\w*]{8,}|pplx-[A-Za-z0-9*]{16,}|ya29\.[\w.-]+|lsv2_[\w*]+"
     r"|npm_[A-Za-z0-9]{16,}|r8_[A-Za-z0-9]{16,}|SG\.[\w.-]{16,}|dapi[0-9a-f]{16,}"
     r"|eyJ[\w-]{8,}\.[\w.-]+)"
 )
-_WORDY = re.compile(r"(?<![A-Za-z0-9])(?:xapp|xoxo|nvapi|xai)-[\w*-]+")
+_WORDY = re.compile(_START + r"(?:xapp|xoxo|nvapi|xai)-[\w*-]+")
 """Keys of which a word may have the form."""
 _PLAIN_WORDS = re.compile(r"[a-z]+(?:[-_][a-z]+)*\Z")
 _PLAIN_WORD = re.compile(r"[a-z]{1,12}\Z")
 _LIKE_A_KEY = re.compile(r"abc|key|pass|private|secret|token|xxx")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*?(?:-----END|\Z)", re.DOTALL)
 _URL = re.compile(r"://[^\s\"'<>]+")
-_SCHEME = re.compile(
-    r"(?<![A-Za-z0-9])(bearer|basic)(?:\s|%20){1,4}[\"']?([\w.~+/=*-]+)", re.IGNORECASE
-)
+_SCHEME = re.compile(_START + r"(bearer|basic)(?:\s|%20){1,4}[\"']?([\w.~+/=*-]+)", re.IGNORECASE)
 _PROVIDED = re.compile(r"(api[ _-]?key(?: provided)?: {0,4})([^\s\"',;&}]+)", re.IGNORECASE)
 _NAMED = re.compile(
     r"(api[_-]?key|access[_-]?key(?:[_-]?id)?|account[_-]?key|private[_-]?key|secret|passw(?:or)?d"

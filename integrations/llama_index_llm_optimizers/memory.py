@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory.memory import BaseMemoryBlock
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from llama_index_llm_optimizers.messages import core_message
 from llm_optimizers.arguments import field, text
@@ -33,6 +33,8 @@ class HistoryBlock(BaseMemoryBlock[str]):
     in full. A block belongs to one conversation, as the memory does, and takes it along when it is
     pickled or copied.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str = "earlier"
     description: str | None = "What was said earlier in this conversation."

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from llama_index_llm_optimizers.pickling import WholeComponent
 from llm_optimizers.arguments import field, function, instance, share, text, whole
@@ -34,6 +34,8 @@ class PromptCompressor(WholeComponent, BaseNodePostprocessor):
     (`min_probability`, see `ContextBudget`). `report` gets what was done with nodes over the
     budget; by default it is logged.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     max_tokens: Annotated[int, field(whole, least=1)] = Field(
         description="Tokens of all nodes together, as the LLM sees them."

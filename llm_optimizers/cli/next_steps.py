@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from llm_optimizers.routing.learning.artefact import RouterArtefact
 
@@ -24,8 +25,9 @@ def next_steps(artefact: RouterArtefact, *, labels: Path, out: Path) -> list[str
             )
     if any(report.labels_needed is not None for report in failed):
         steps.append(
-            f"Then fit again: llm-optimizers router fit {labels} --strong {artefact.strong} "
-            f"--tolerance {artefact.tolerance:g} --out {out}"
+            f"Then fit again: llm-optimizers router fit {quote(str(labels))} "
+            f"--strong {quote(artefact.strong)} --tolerance {artefact.tolerance:g} "
+            f"--out {quote(str(out))}"
         )
     return steps
 

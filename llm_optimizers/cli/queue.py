@@ -121,7 +121,7 @@ def list_dead(
     with _open_to_read(path, url, name) as jobs:
         letters = jobs.dead.list(limit)
     if as_json:
-        print_json([_brief(letter) for letter in letters])
+        print_json({"dead": [_brief(letter) for letter in letters]})
         return
     for letter in letters:
         say(f"{shown(letter.id)}  {letter.attempts} attempts  {_reason(letter)}")

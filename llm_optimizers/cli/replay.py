@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llm_optimizers.cli.output import AsJSON, console, exit_on_error, print_json
+from llm_optimizers.cli.output import AsJSON, console, exit_on_error, print_json, say
 from llm_optimizers.costs import Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.labels import read_labels
@@ -131,7 +131,13 @@ def replay_log(
     Example: `llm-optimizers replay monday.jsonl --labels labels.jsonl --context-tokens 400 --batch`
     """
     endpoint = endpoint_of(live=live, base_url=base_url, model=model)
-    wanted = _wanted(only, routed=router is not None or labels is not None, batch=batch)
+    given = {
+        "--router": (Strategy.routing, router is not None),
+        "--labels": (Strategy.routing, labels is not None),
+        "--batch": (Strategy.batching, batch),
+        "--context-tokens": (Strategy.prompts, context_tokens is not None),
+    }
+    wanted = _wanted(only, {option: of for option, (of, is_given) in given.items() if is_given})
     if Strategy.batching in wanted and endpoint is not None:
         raise typer.BadParameter(
             "--batch needs the recorded answers: a real batch may take a day; use batch_later"
@@ -160,14 +166,17 @@ def replay_log(
     )
 
 
-def _wanted(only: list[Strategy] | None, *, routed: bool, batch: bool) -> set[Strategy]:
-    """Return the strategies to switch on; --only with one of them needs what it works with."""
-    possible = {Strategy.cache, Strategy.prompts}
-    possible |= {Strategy.routing} if routed else set()
-    possible |= {Strategy.batching} if batch else set()
-    wanted = set(only) if only else possible
-    if Strategy.routing in wanted - possible:
+def _wanted(only: list[Strategy] | None, given: dict[str, Strategy]) -> set[Strategy]:
+    """Return the strategies to switch on; --only with one of them needs what it works with.
+
+    `given` are the options of a strategy, of which --only may have no use.
+    """
+    wanted = set(only) if only else {Strategy.cache, Strategy.prompts, *given.values()}
+    if Strategy.routing in wanted and Strategy.routing not in given.values():
         raise typer.BadParameter("--only routing needs --router FILE or --labels FILE")
+    for option, strategy in given.items():
+        if strategy not in wanted:
+            say(f"{option} has no effect without --only {strategy.value}", err=True)
     return wanted
 
 

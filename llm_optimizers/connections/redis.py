@@ -75,8 +75,10 @@ class RedisServer:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES:
+            given = f"{parts.scheme}:" if parts.scheme else "no scheme"
             raise ConfigurationError(
-                f"a Redis URL starts with redis://, rediss:// or unix://, not {parts.scheme!r}"
+                f"`url` starts with {given}; give the URL of a Redis, which starts with redis://, "
+                "rediss:// or unix://"
             )
         self.url = url
         self.deadline = deadline

@@ -160,11 +160,14 @@ class ModelTiers:
             ConfigurationError: none given, a name twice, or tiers given to only some.
         """
         given: tuple[ModelSpec | str, ...] = sequence("models", models, (ModelSpec, str), least=1)
-        specs = tuple(ModelSpec(m) if isinstance(m, str) else m for m in given)
+        specs = tuple(
+            ModelSpec(text(f"models[{at}]", m)) if isinstance(m, str) else m
+            for at, m in enumerate(given)
+        )
         listed = [spec.name for spec in specs]
         twice = sorted({name for name in listed if listed.count(name) > 1})
         if twice:
-            raise ConfigurationError(f"these models are listed twice: {', '.join(twice)}")
+            raise ConfigurationError(f"`models` are listed twice: {', '.join(twice)}")
         tiered = [spec for spec in specs if spec.tier is not None]
         if tiered and len(tiered) != len(specs):
             bare = ", ".join(spec.name for spec in specs if spec.tier is None)
@@ -194,7 +197,7 @@ class ModelTiers:
         rank = self.ranks.get(name)
         if rank is None:
             raise ConfigurationError(
-                f"no model {name!r} in this router; it has {', '.join(self.ranks)}"
+                f"no model {name!r} in this router; its `models` are {', '.join(self.ranks)}"
             )
         return rank
 

@@ -17,6 +17,7 @@ import typing
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,7 @@ from pydantic import BaseModel, ValidationError
 import langchain_llm_optimizers as langchain
 import llama_index_llm_optimizers as llama
 from langchain_llm_optimizers import middleware
-from llm_optimizers import caching, costs, prompts, routing
+from llm_optimizers import batching, caching, costs, prompts, routing
 from llm_optimizers.errors import ConfigurationError
 from support.fakes import StreamingFake
 from support.llama_fakes import FakeLLM
@@ -144,6 +145,7 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
             ("JobQueue.submit", "payload", frozenset({"nan", "inf", "-inf"})),
         )
     },
+    "JobHandle.watch": {"an async function": "given by the queue, for every job"},
     "JobQueue.ageing": dict.fromkeys(WRONG, "a former name, which warns before it is looked at"),
     "JobQueue.handler": {"an async function": "jobs may be done by a coroutine function"},
     "JobQueue.submit_many.payloads": {"[]": NOT_ASKED},
@@ -160,9 +162,8 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
     "ModelSpec.capabilities": {"[]": "text only"},
     "Part.*": {"''": EMPTY_TEXT, "{}": NO_OWN, "{5: 5}": "a block as the app made it"},
     "Passage.*": {"''": EMPTY_TEXT},
-    "PassageSelector.model": {"''": UNNAMED},
+    "PassageSelector.model": {"''": "counts are estimates"},
     "PassageSelector.select.question": {"''": EMPTY_TEXT},
-    "JobHandle.watch": {"an async function": "only a queue makes handles, and one for each job"},
     "PassageSelector.select.passages": {"[]": NOT_ASKED},
     "Previous.*": dict.fromkeys(("''", "nan", "inf", "-inf", "-1", "0"), HOT),
     "PriceBook.context_window.model": {"''": "no window is known"},
@@ -417,6 +418,31 @@ def test_everything_public_has_arguments_that_work(path: str) -> None:
 def test_wrong_arguments_are_refused_by_name(path: str) -> None:
     _, problems = _walk(path)
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: routing.Router(["a", ""]), r"`models\[1\]` is ''"),
+        (lambda: routing.Router(["a", "a"]), "`models` are listed twice: a"),
+        (lambda: routing.Router(["a", "b"], policy=routing.Always("c")), "`models` are a, b"),
+        (lambda: routing.ForTier({"free": ""}), r"`models\['free'\]` is ''"),
+        (lambda: prompts.TokenCounter().count(cast("str", 5), "gpt-4o"), "`text` is 5"),
+        (lambda: prompts.TokenCounter().count("a", cast("str", None)), "`model` is None"),
+        (lambda: batching.ProviderBatch(path=":memory:"), "`path` is ':memory:'"),
+        (lambda: batching.JobQueue(url="jobs.sqlite"), "`url` starts with no scheme"),
+        (lambda: batching.JobQueue(url="http://user:secret@host"), "`url` starts with http:"),
+        (lambda: langchain.HybridCache(ttl=timedelta(0)), r"timedelta\(0\)"),
+        (lambda: routing.calibrate(cast("Any", Path("x.jsonl")), strong="b"), "x.jsonl"),
+        (lambda: llama.HistoryBlock(keep="all"), "keep"),  # type: ignore[call-arg]
+        (lambda: llama.PromptCompressor(max_tokens=5, keep=1), "keep"),  # type: ignore[call-arg]
+        (lambda: routing.FastEnough(limit_s=10**400), "`limit_s`"),
+    ],
+)
+def test_slips_are_refused_in_plain_words(wrong: Callable[[], object], words: str) -> None:
+    with pytest.raises((ConfigurationError, ValidationError), match=words) as refused:
+        wrong()
+    assert "secret" not in str(refused.value)
 
 
 def test_figures(capsys: pytest.CaptureFixture[str]) -> None:

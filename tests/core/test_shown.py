@@ -48,6 +48,8 @@ PLACES = [
     "https://example.com/v1?key={}&x=1",
     "redis://user:{}@example.com:6379/0",
     "({})",
+    r"'refused:\n{}'",
+    r"'\x1b{}'",
 ]
 
 

@@ -70,6 +70,14 @@ def test_each_option_switches_its_strategy_on(tmp_path: Path, router: Path) -> N
     assert only["saved_by"].keys() == {"routing"}
 
 
+def test_an_option_that_only_switches_off_is_named(tmp_path: Path) -> None:
+    log = shortened(tmp_path / "log.jsonl", lines=10)
+    result = run("replay", log, "--only", "cache", "--batch", "--context-tokens", 50, "--json")
+    figures(result)
+    assert "--batch has no effect without --only batching" in result.stderr
+    assert "--context-tokens has no effect without --only prompts" in result.stderr
+
+
 def test_answers_that_the_log_lacks_are_not_counted_as_right(tmp_path: Path, router: Path) -> None:
     """What the cheap model would have answered cannot be known from the strong one's answers."""
     options = ("--only", "routing", "--router", router)

@@ -26,6 +26,7 @@ from llm_optimizers.batching.provider.openai import OpenAIBatches
 from llm_optimizers.batching.provider.prepared import PreparedRequest, RequestContext
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
 from llm_optimizers.batching.provider.runner import BatchRunner
+from llm_optimizers.connections.opening import database_path
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
@@ -70,7 +71,7 @@ class ProviderBatch(NotPickled):
         clock: Clock = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if path is None:
+        if database_path(path) is None:
             refuse("path", path, "the path of a file; what was sent must outlive this process")
         checked_ledger(ledger)
         self._poll_s = number("poll_s", poll_s, least=0)

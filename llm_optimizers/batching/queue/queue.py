@@ -132,7 +132,7 @@ class JobQueue(NotPickled):
             lease=lease,
         )
         self.dead = DeadLetters(self.run, rules=self.rules, clock=self.clock)
-        self._durable = path is not None or url is not None
+        self._durable = url is not None or database_path(path, url="url") is not None
         self._max_wait = optional(number, "max_wait", max_wait, above=0, most=LONGEST_WAIT)
         self._alert = optional(instance, "alert", alert, BacklogAlert)
         optional(check_key, "url", url)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_optimizers.arguments import whole
+from llm_optimizers.arguments import string, whole
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.pickling import PickledAsArguments
@@ -101,8 +101,8 @@ class TokenCounter(WarmsUp, PickledAsArguments):
 
     def count(self, text: str, model: str) -> TokenCount:
         """Count the tokens of a text without framing; special tokens in it count as plain text."""
-        encoding = encoding_name(model)
-        counted = self._count(text, encoding or _FALLBACK)
+        encoding = encoding_name(string("model", model))
+        counted = self._count(string("text", text), encoding or _FALLBACK)
         return counted if encoding else _estimated(counted.tokens)
 
     def count_request(self, request: ChatRequest) -> TokenCount:

@@ -96,6 +96,8 @@ class ForTier:
 
     def __init__(self, models: Mapping[str, str]) -> None:
         self._models = mapping("models", models, str, least=1)
+        for tier, model in self._models.items():
+            text(f"models[{tier!r}]", model)
 
     def check(self, model_tiers: ModelTiers) -> None:
         """Check that the router has every tier's model."""

@@ -112,7 +112,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_dead_letters_are_listed_shown_replayed_and_purged(path: Path) -> None:
     where = ("--path", path)
-    listed = json.loads(run("dead", "list", *where, "--json").output)
+    listed = json.loads(run("dead", "list", *where, "--json").output)["dead"]
     assert {letter["id"] for letter in listed} == {"job0", "job1", "job2"}
     assert "payload" not in listed[0]
     assert "ValueError: no" in run("dead", "list", *where).output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import sys
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def test_useless_labels_are_reported_without_a_traceback(tmp_path: Path):
     assert result.exit_code == 2
     assert "label 270 more requests" in result.output
     assert "Traceback" not in result.output
+
+
+def test_the_next_command_can_be_copied_into_a_shell(tmp_path: Path):
+    labels = write(tmp_path / "my labels.jsonl", 30, seed=1)
+    out = tmp_path / "it's mine.json"
+    result = run("fit", labels, "--strong", "large", "--out", out, "--json")
+    words = shlex.split(json.loads(result.stdout)["next"][-1].partition(": ")[2])
+    assert words[:4] == ["llm-optimizers", "router", "fit", str(labels)]
+    assert words[-2:] == ["--out", str(out)]
 
 
 @pytest.mark.parametrize(
