@@ -188,8 +188,7 @@ class Database:
             self._pid = os.getpid()
             if self._opened is not None:
                 self._opened.connection.pid = self._pid
-        else:
-            self._lock.release()
+        self._lock.release()
 
     def _give_some_back(self, connection: sqlite3.Connection) -> None:
         """Take some milliseconds at most, and never raise: what was written is written."""
