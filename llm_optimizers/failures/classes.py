@@ -25,7 +25,9 @@ _TRANSIENT = frozenset(
         *("MaxRetryError", "IncompleteRead", "DecodeError", "SSLError", "ChunkedEncodingError"),
         *("ContentDecodingError", "ClientPayloadError", "ContentTypeError", "IncompleteReadError"),
         *("ChecksumMismatch", "ConnectionClosed", "EndOfStream", "BrokenResourceError"),
-        "ClosedResourceError",
+        *("ClosedResourceError", "ConnectTimeoutError", "ReadTimeoutError"),
+        *("ConnectionClosedError", "EndpointConnectionError", "ClientConnectorError"),
+        "ServerDisconnectedError",
     }
 )
 # Refused here before anything was sent, or for what the request says, whatever their status.

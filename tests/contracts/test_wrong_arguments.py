@@ -145,7 +145,6 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
             ("JobQueue.submit", "payload", frozenset({"nan", "inf", "-inf"})),
         )
     },
-    "JobHandle.watch": {"an async function": "given by the queue, for every job"},
     "JobQueue.ageing": dict.fromkeys(WRONG, "a former name, which warns before it is looked at"),
     "JobQueue.handler": {"an async function": "jobs may be done by a coroutine function"},
     "JobQueue.submit_many.payloads": {"[]": NOT_ASKED},

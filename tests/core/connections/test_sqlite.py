@@ -682,6 +682,23 @@ def test_parent_and_child_can_both_use_the_database(database: Database) -> None:
 
 @forks
 @quiet_fork
+def test_every_thread_of_a_child_can_use_the_database(database: Database) -> None:
+    """The thread that forked has the lock no longer than the fork takes."""
+    put(database, "before")
+
+    def work() -> None:
+        found: list[str] = []
+        thread = threading.Thread(target=lambda: found.extend(words(database)), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert found == ["before"]
+
+    with forked(work):
+        pass
+
+
+@forks
+@quiet_fork
 def test_a_child_keeps_its_rows_when_the_parent_closes_the_file(path: Path) -> None:
     """The last process to close the file deletes the log, so it must know of the other one."""
     (wrote, write), (closed, close) = os.pipe(), os.pipe()
