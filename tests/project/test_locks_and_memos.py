@@ -13,7 +13,7 @@ FILES = sorted(
     path for folder in ("llm_optimizers", "integrations") for path in (ROOT / folder).rglob("*.py")
 )
 RENEWED = {
-    # Made anew in a child by `Coalescer.renew`.
+    # Made again in a child by `Coalescer.renew`.
     "coalescing/coalescer.py",
     "coalescing/dispatch.py",
     "coalescing/threads.py",

@@ -1,4 +1,4 @@
-"""Commands that show a file change nothing on disk, whatever the file is and whoever owns it."""
+"""Commands that show a file change nothing on disk, whatever the file is and its owner."""
 
 from __future__ import annotations
 

@@ -365,6 +365,6 @@ def test_the_cache_that_langchain_asks_is_asked(
     assert [message.text for message in messages] == ["stored", "answer to q1"]
     assert messages[0].response_metadata["cache_hit"]["tier"] == "exact"
     assert [r.hit_strategy for r in costs.ledger.records()] == [None, "cache.exact"]
-    # Another tenant asks anew; an answer behind a router is not stored.
+    # Another tenant asks the model; an answer behind a router is not stored.
     assert asked(server) == ["q0", "q1", *(["q1"] if where == "in a router" else [])]
     assert batch.status(again).total == 1
