@@ -23,7 +23,8 @@ def test_a_tenth_of_it_has_different_texts_of_every_kind() -> None:
     assert kinds.keys() | {"prompt", "c"} == COUNTS.keys()
     readable = Counter(each.kind for each in texts if is_readable(each.kind, each.text))
     for kind in READERS:
-        assert readable[kind] >= kinds[kind] / 2, kind
+        # A third of the diffs are drawn in a form without a reader, and few texts vary by chance.
+        assert readable[kind] >= kinds[kind] / 4, kind
 
 
 def test_a_text_is_found_again_where_it_was_put() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -178,7 +179,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a queue": (lambda: JobQueue(lambda job: None), "JobQueue.*in each process"),
     "a provider's batch": (
-        lambda: ProviderBatch(OpenAI(api_key="x"), path=":memory:"),
+        lambda: ProviderBatch(OpenAI(api_key="x"), path=Path(tempfile.mkdtemp()) / "b.sqlite"),
         "ProviderBatch.*client of its own",
     ),
     "a coalescer": (lambda: Coalescer(lambda items: items), "Coalescer.*in each process"),
