@@ -37,7 +37,7 @@ PIECES = (
     *("\ud83d", "\r\n", "=====\n", "[1] a\n", "Document 1: ", "<table><tr>", "a\tb\n", " please"),
     *("page_content='a' metadata={\n", "\\boxed{", "Example 1: a\n", "x = f(y)\n", "answer "),
 )
-OPTIMIZER = RequestOptimizer(context=ContextBudget(max_tokens=100))
+OPTIMIZER = RequestOptimizer(context=ContextBudget(max_tokens=10))
 COUNTER = TokenCounter()
 SELECTOR = PassageSelector()
 
