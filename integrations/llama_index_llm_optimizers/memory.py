@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from llama_index_llm_optimizers.messages import core_message
 from llm_optimizers.arguments import field, text
-from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.prompts import History, TokenCounter
 from llm_optimizers.prompts.history import safe_cuts
 from llm_optimizers.types import Message

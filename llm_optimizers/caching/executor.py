@@ -15,10 +15,10 @@ from typing import TypeVar
 from llm_optimizers.caching.in_flight.single_flight import InFlightCall
 from llm_optimizers.caching.stores.protocol import Entry, Store, Vector, VectorIndex
 from llm_optimizers.connections.breaker import CircuitBreaker
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.effects import Plan, RunFunction, awaits
 from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import PoisonedEntryError, StoreError
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.types import Clock
 
 __all__ = ["Executor"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from llm_optimizers.caching.keys import Unmatched
 from llm_optimizers.caching.misses import MissReasons
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import LLMOptimizersError
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.shown import safe_logger
 
 __all__ = ["CacheStats", "Counters"]

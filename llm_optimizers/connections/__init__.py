@@ -7,6 +7,6 @@ files.py     Place: which file is at a path, and what lies beside it
 schema.py    Schema: the tables a file must hold, their version and migrations
 redis.py     RedisServer: one server, its sync and async clients (extra `redis`)
 breaker.py   CircuitBreaker: skip calls to something that keeps failing
-forks.py     ProcessLock, at_fork: stay correct when the process forks
+forks.py     at_fork, Unforked: stay correct when the process forks
 lru.py       LRUCache: the values used last, shared by threads
 """

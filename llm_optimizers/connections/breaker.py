@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.types import Clock
 
 __all__ = ["BreakerState", "CircuitBreaker"]

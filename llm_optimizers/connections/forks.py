@@ -1,6 +1,7 @@
 """Stay correct when the process forks, as web servers do after loading the app.
 
-A connection must not be used by both processes: use `at_fork`. For locks, use `ProcessLock`.
+A connection must not be used by both processes: use `at_fork`. For locks, use
+`llm_optimizers.forks.ProcessLock`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from llm_optimizers.forks import ProcessLock
 
-__all__ = ["ForkAware", "ProcessLock", "Unforked", "at_fork"]
+__all__ = ["ForkAware", "Unforked", "at_fork"]
 
 _FORK_TIMEOUT_S = 1.0  # a fork waits this long for other threads to finish their work
 

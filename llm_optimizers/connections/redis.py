@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from llm_optimizers.connections.breaker import CircuitBreaker
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.forks import ProcessLock
 
 try:
     from redis import Redis

@@ -21,11 +21,12 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 from llm_optimizers.connections.files import Identity, inherited
-from llm_optimizers.connections.forks import ProcessLock, at_fork
+from llm_optimizers.connections.forks import at_fork
 from llm_optimizers.connections.opening import BUSY, Opened, Opener, code_of, database_path
 from llm_optimizers.connections.paths import advice_for
 from llm_optimizers.connections.schema import Schema, transaction
 from llm_optimizers.errors import BusyError, StoreError
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.shown import safe_logger
 
 __all__ = ["Database", "Schema", "database_path"]

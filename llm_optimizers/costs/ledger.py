@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from llm_optimizers.arguments import function, instance, optional, string, text, with_methods
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs import ledger_rows
 from llm_optimizers.costs.ledger_writer import LedgerWriter, Row
@@ -29,6 +28,7 @@ from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise_rows
 from llm_optimizers.effects import in_event_loop
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock

@@ -32,10 +32,11 @@ from langchain_llm_optimizers import (
 from llama_index_llm_optimizers import BatchedLLM, CachedLLM, RoutedLLM
 from llama_index_llm_optimizers import HybridCache as HybridCacheOfLlamaIndex
 from llm_optimizers.batching import Coalescer, JobQueue
-from llm_optimizers.connections.forks import ProcessLock, Unforked
+from llm_optimizers.connections.forks import Unforked
 from llm_optimizers.costs import Ledger
 from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.failures import WarningLog
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.prompts import OutputLimits, TokenCounter
 from llm_optimizers.routing import Health
 from support.llama_fakes import FakeLLM

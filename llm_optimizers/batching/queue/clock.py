@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.types import Clock
 
 __all__ = ["QueueClock"]

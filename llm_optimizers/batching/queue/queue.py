@@ -55,9 +55,9 @@ from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.thread import CALL_SECONDS, LoopThread
 from llm_optimizers.batching.queue.worker import Handler, JobWorker
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.opening import database_path
 from llm_optimizers.errors import ConfigurationError, RefusedError, StoreError
+from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.types import Clock
 

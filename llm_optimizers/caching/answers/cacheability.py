@@ -9,8 +9,8 @@ from numbers import Integral
 from types import NoneType
 
 from llm_optimizers.arguments import Kinds, fields, instance, whole
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.costs import Usage
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["Cacheability", "Judged", "least_cacheable", "reason_not_to_cache"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_optimizers.caching.stores.protocol import Store, Vector, VectorRow
-from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.forks import ProcessLock
 
 if TYPE_CHECKING:
     import faiss

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.forks import ProcessLock
 
 __all__ = [
     "GivenAnswer",

@@ -11,9 +11,9 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from llm_optimizers.caching.refusals.given import GivenAnswer, refuse_all
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.errors import LLMOptimizersError
 from llm_optimizers.failures import http_status, is_permanent, read_failure
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["RunTree", "blames_answer"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from llm_optimizers.caching.stores.protocol import Entry, VectorRow, VectorRows
-from llm_optimizers.connections.forks import ProcessLock
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["MemoryStore"]
 

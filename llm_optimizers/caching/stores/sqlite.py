@@ -14,9 +14,9 @@ from llm_optimizers.caching.stores.rows import (
     row_from_entry,
     vector_from_blob,
 )
-from llm_optimizers.connections.forks import ProcessLock
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.errors import StoreError
+from llm_optimizers.forks import ProcessLock
 
 __all__ = ["SQLiteStore"]
 
