@@ -7,8 +7,8 @@ call.py         Call: what an adapter saw of a call, and the record made from it
 open_calls.py   OpenCalls: what has begun, recorded also if it is given up; unanswered.py: timeouts
 pricing.py      price_call: a call's cost, its baseline, and the savings between the two
 records.py      CallRecord, Saving, LedgerNote: what the ledger stores
-ledger.py       Ledger: an append-only store; ledger_rows.py: its SQLite tables; row_fields.py:
-                their fields, repaired or found damaged; amounts.py: what is an amount of dollars
+ledger/         Ledger: an append-only store of calls and notes
+amounts.py      what counts as an amount of dollars
 summary.py      Summary: totals and shares; tally.py adds them up
 
 Start with `Ledger`: give one to each strategy and ask it for its `summary()`.

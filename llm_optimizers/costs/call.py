@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, Role
@@ -47,12 +48,15 @@ def status_of(error: BaseException | None) -> Status:
 class Reported:
     """What a provider reports with an answer.
 
-    `model` is "" and `usage` is None if the provider does not report them.
+    `model` is "", `usage` and `cost` are None if the provider does not report them; `cost` is what
+    it says it billed, in dollars. `suspicious` usage cannot be right.
     """
 
     model: str = ""
     usage: Usage | None = None
     tier: ServiceTier = "standard"
+    cost: Decimal | None = None
+    suspicious: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,23 @@ from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
 
-__all__ = ["JSON", "Basis", "CallRecord", "LedgerNote", "RecordSource", "Saving", "Status"]
+__all__ = [
+    "JSON",
+    "Basis",
+    "CallRecord",
+    "LedgerNote",
+    "PricedBy",
+    "RecordSource",
+    "Saving",
+    "Status",
+]
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Basis: TypeAlias = Literal["measured", "estimated"]
 Status: TypeAlias = Literal["ok", "error", "abandoned"]
+PricedBy: TypeAlias = Literal["list", "own", "provider"]
+"""Where a cost comes from: the price list, the user's own price, or what the provider says it
+billed."""
 
 _TEXT = (str, NoneType)
 _AMOUNT = (Decimal, NoneType)
@@ -44,10 +56,15 @@ _KINDS: Mapping[str, arguments.Kinds] = {
     "latency_s": (float, Real, NoneType),
     "estimated": bool,
     "error": _TEXT,
+    "priced_by": _TEXT,
+    "unpriced": _TEXT,
+    "suspicious": bool,
+    "held_out": bool,
 }
 _check_kinds = arguments.fields_check(_KINDS)
 _TIERS = frozenset(get_args(ServiceTier))
 _STATUSES = frozenset(get_args(Status))
+_PRICED_BY = frozenset(get_args(PricedBy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +97,11 @@ class CallRecord:
     if it equals `usage`. `error` is the name of an exception class, never its text. A latency that
     cannot be (the clock was set back) is kept as unknown, so that the call is not lost.
 
+    `priced_by` says where `cost` comes from, None if that is not known or there is no cost; then
+    `unpriced` may give the reason. `suspicious` usage cannot be right (more cached tokens than
+    input, a negative count) and was priced at the dearest reading. A call that is `held_out` went
+    without any strategy, to measure what the strategies really save.
+
     Raises:
         ConfigurationError: `time` has no time zone, or a value is of another kind.
     """
@@ -101,6 +123,10 @@ class CallRecord:
     status: Status = "ok"
     estimated: bool = False
     error: str | None = None
+    priced_by: PricedBy | None = None
+    unpriced: str | None = None
+    suspicious: bool = False
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         _check_kinds(self)
@@ -114,6 +140,8 @@ class CallRecord:
             arguments.one_of("tier", self.tier, get_args(ServiceTier))
         if self.status not in _STATUSES:
             arguments.one_of("status", self.status, get_args(Status))
+        if self.priced_by is not None and self.priced_by not in _PRICED_BY:
+            arguments.one_of("priced_by", self.priced_by, get_args(PricedBy))
         if self.latency_s is not None:
             possible = 0 <= self.latency_s < math.inf
             object.__setattr__(self, "latency_s", float(self.latency_s) if possible else None)

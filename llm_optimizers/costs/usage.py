@@ -1,4 +1,4 @@
-"""Token counts of a call, with the same meaning for every provider.
+"""What a call used, with the same meaning for every provider: tokens, and what costs a fee.
 
 Providers disagree on whether cached tokens count as input and whether reasoning tokens count as
 output. Here both always do, so that totals add up and no token is counted twice.
@@ -20,9 +20,15 @@ __all__ = ["Usage"]
 class Usage:
     """The token counts of one call, or of many added up with `+` or `sum()`.
 
-    `input_tokens` includes `cache_read_tokens`, `cache_write_tokens` and `input_audio_tokens`;
-    `output_tokens` includes `reasoning_tokens` and `output_audio_tokens`; `cache_write_tokens`
-    includes `cache_write_1h_tokens` (Anthropic's one-hour cache has a separate rate).
+    `input_tokens` includes `cache_read_tokens`, `cache_write_tokens`, `input_audio_tokens` and
+    `input_image_tokens`; `output_tokens` includes `reasoning_tokens`, `output_audio_tokens` and
+    `output_image_tokens`; `cache_write_tokens` includes `cache_write_1h_tokens` (Anthropic's
+    one-hour cache has a separate rate); `cache_read_audio_tokens` are in both `cache_read_tokens`
+    and `input_audio_tokens`.
+
+    What is billed by the piece is no token: `web_searches`, `file_searches`, `code_sessions` (a
+    container that runs code), `images` (pictures that have a price each), and `other_units` of
+    kinds that no price list has.
 
     Raises:
         ConfigurationError: a count is negative, not an int, or more than 2**63 - 1.
@@ -36,6 +42,14 @@ class Usage:
     reasoning_tokens: int = 0
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
+    cache_read_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_image_tokens: int = 0
+    web_searches: int = 0
+    file_searches: int = 0
+    code_sessions: int = 0
+    images: int = 0
+    other_units: int = 0
 
     def __post_init__(self) -> None:
         for name in _FIELDS:

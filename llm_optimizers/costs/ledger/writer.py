@@ -14,18 +14,16 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from llm_optimizers.connections.sqlite import Database
+from llm_optimizers.costs.ledger.store import Entry, LedgerStore
 from llm_optimizers.errors import BusyError, StoreError
 from llm_optimizers.forks import ProcessLock, renew_in_children
 
-__all__ = ["MAX_WAITING", "LedgerWriter", "MakeRow", "Row"]
+__all__ = ["MAX_WAITING", "LedgerWriter", "MakeEntry"]
 
-Row: TypeAlias = tuple[str, tuple[Any, ...]]
-"""An insert statement and its values."""
-MakeRow: TypeAlias = Callable[[], Row | None]
-"""Returns a row, or None if it has added one itself; called in the writer's thread."""
+MakeEntry: TypeAlias = Callable[[], Entry | None]
+"""Returns an entry, or None if it has added one itself; called in the writer's thread."""
 
 MAX_WAITING = 10_000
 """Rows that may wait; a row is about a kilobyte."""
@@ -46,8 +44,8 @@ class LedgerWriter:
     waits at a fork is written by the parent.
     """
 
-    def __init__(self, database: Database, drop: Callable[[Exception], None]) -> None:
-        self._database = database
+    def __init__(self, store: LedgerStore, drop: Callable[[Exception], None]) -> None:
+        self._store = store
         self._drop = drop
         self.closed = False
         self._gives_up_at: float | None = None
@@ -66,7 +64,7 @@ class LedgerWriter:
         """Whether the running code is the writer's thread, which makes a row."""
         return self._thread is threading.current_thread()
 
-    def add(self, make: MakeRow) -> bool:
+    def add(self, make: MakeEntry) -> bool:
         """Queue a row; False if there can be no thread any more, as the process is ending.
 
         Raises:
@@ -80,7 +78,7 @@ class LedgerWriter:
             if self.closed:
                 raise StoreError("the ledger is closed")
             if self._added - self._ended >= MAX_WAITING:
-                raise StoreError(f"{MAX_WAITING:,} records already wait for {self._database.name}")
+                raise StoreError(f"{MAX_WAITING:,} records already wait for {self._store.name}")
             self._queue.append(make)
             self._added += 1
             if self._thread is None and not self._start():
@@ -125,7 +123,7 @@ class LedgerWriter:
     def renew(self) -> None:
         """Forget all rows, in a forked child: they and the thread are the parent's."""
         self._changed = threading.Condition()
-        self._queue: deque[MakeRow] = deque()
+        self._queue: deque[MakeEntry] = deque()
         self._added = self._ended = 0
         self._thread: threading.Thread | None = None
         self._idle = False
@@ -142,7 +140,7 @@ class LedgerWriter:
         return True
 
     def _run(self) -> None:
-        rows: deque[Row] = deque()
+        rows: deque[Entry] = deque()
         while self._take(rows):
             try:
                 self._write(rows)
@@ -151,7 +149,7 @@ class LedgerWriter:
             else:
                 self._locked_since = None
 
-    def _take(self, rows: deque[Row]) -> bool:
+    def _take(self, rows: deque[Entry]) -> bool:
         """Add the next rows to `rows`; False if the thread is to end, since there are none."""
         with self._changed:
             ends = time.monotonic() + _IDLE_S
@@ -174,16 +172,14 @@ class LedgerWriter:
                     rows.append(row)
         return True
 
-    def _write(self, rows: deque[Row]) -> None:
+    def _write(self, rows: deque[Entry]) -> None:
         """Write all rows, one by one if they cannot be written together.
 
         Raises:
             BusyError: the file is locked; `rows` holds what is not written.
         """
         try:
-            with self._database.transaction(wait=_TRY_S) as connection:
-                for insert, row in rows:
-                    connection.execute(insert, row)
+            self._store.write(rows, wait=_TRY_S)
         except BusyError:
             raise
         except Exception:  # noqa: BLE001 - one row may be the reason
@@ -193,13 +189,11 @@ class LedgerWriter:
             rows.clear()
             self._end(None, written)
 
-    def _write_separately(self, rows: deque[Row]) -> None:
+    def _write_separately(self, rows: deque[Entry]) -> None:
         while rows:
-            insert, row = rows[0]
             lost: Exception | None = None
             try:
-                with self._database.connection(wait=_TRY_S) as connection:
-                    connection.execute(insert, row)
+                self._store.write([rows[0]], wait=_TRY_S)
             except BusyError:
                 raise
             except Exception as error:  # noqa: BLE001 - a broken ledger must not cost an answer
@@ -207,7 +201,7 @@ class LedgerWriter:
             rows.popleft()
             self._end(lost)
 
-    def _wait_for_lock(self, rows: deque[Row], error: BusyError) -> None:
+    def _wait_for_lock(self, rows: deque[Entry], error: BusyError) -> None:
         """Wait before the next try; drop the rows if the process or the ledger is ending."""
         now = time.monotonic()
         with self._changed:
@@ -221,7 +215,7 @@ class LedgerWriter:
                     return
             self._changed.wait(_PAUSE_S)
 
-    def _drop_all(self, rows: deque[Row], error: BusyError) -> None:
+    def _drop_all(self, rows: deque[Entry], error: BusyError) -> None:
         lost = len(rows) + len(self._queue)
         rows.clear()
         self._queue.clear()

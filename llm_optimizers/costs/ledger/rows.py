@@ -14,23 +14,27 @@ from typing import Any, cast, get_args
 
 from llm_optimizers.connections.sqlite import Schema
 from llm_optimizers.costs.amounts import EXACT
+from llm_optimizers.costs.ledger.fields import (
+    RowFields,
+    micros,
+    seconds,
+    tags,
+    text,
+    text_or_none,
+)
+from llm_optimizers.costs.ledger.store import Entry
 from llm_optimizers.costs.prices.rates import ServiceTier
-from llm_optimizers.costs.records import CallRecord, LedgerNote, Status
-from llm_optimizers.costs.row_fields import RowFields, micros, seconds, tags, text, text_or_none
+from llm_optimizers.costs.records import CallRecord, LedgerNote, PricedBy, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.secrets import redacted, without_secrets
 
 __all__ = [
-    "INSERT_CALL",
-    "INSERT_NOTE",
     "SCHEMA",
     "SELECT_CALLS",
     "SELECT_NOTES",
-    "call_row",
-    "micros",
-    "note_row",
     "read_call",
     "read_note",
+    "row_of",
 ]
 
 _COUNTS = tuple(Usage().as_dict())
@@ -52,10 +56,24 @@ _COLUMNS = (
     "status",
     "estimated",
     "error",
+    "priced_by",
+    "unpriced",
+    "suspicious",
+    "held_out",
 )
+_NEW_COUNTS = _COUNTS[8:]  # since version 2
+
+
+def _to_version_2(connection: sqlite3.Connection) -> None:
+    numbers = (*_NEW_COUNTS, "suspicious", "held_out")
+    columns = [f"{name} INTEGER NOT NULL DEFAULT 0" for name in numbers]
+    for column in (*columns, "priced_by TEXT", "unpriced TEXT"):
+        connection.execute(f"ALTER TABLE calls ADD COLUMN {column}")
+
+
 SCHEMA = Schema(
     kind="cost ledger",
-    version=1,
+    version=2,
     application_id=int.from_bytes(b"LLMc"),
     statements=(
         f"""CREATE TABLE calls (
@@ -64,25 +82,27 @@ SCHEMA = Schema(
         {", ".join(f"{name} INTEGER NOT NULL" for name in _COUNTS)},
         cost TEXT, baseline_model TEXT NOT NULL, baseline_cost TEXT, baseline_usage TEXT,
         hit_strategy TEXT, savings TEXT NOT NULL, tags TEXT NOT NULL, latency_s REAL,
-        status TEXT NOT NULL, estimated INTEGER NOT NULL, error TEXT)""",
+        status TEXT NOT NULL, estimated INTEGER NOT NULL, error TEXT, priced_by TEXT, unpriced TEXT,
+        suspicious INTEGER NOT NULL, held_out INTEGER NOT NULL)""",
         "CREATE INDEX calls_by_time ON calls (time)",
         """CREATE TABLE notes (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
         kind TEXT NOT NULL, payload TEXT NOT NULL)""",
         "CREATE INDEX notes_by_kind ON notes (kind, time)",
     ),
+    migrations={1: _to_version_2},
 )
 # Everything interpolated below is a constant of this file. A second record with the same id is
 # ignored, with one exception: the framework's record of a cache hit (with a latency) replaces the
 # cache's own record of it (without), since it holds more.
-INSERT_CALL = (
+_INSERT_CALL = (
     f"INSERT INTO calls ({', '.join(_COLUMNS)}) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
     f"{', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)} "
     "WHERE calls.hit_strategy IS NOT NULL AND calls.latency_s IS NULL "
     "AND excluded.hit_strategy IS NOT NULL AND excluded.latency_s IS NOT NULL"
 )
-INSERT_NOTE = "INSERT OR IGNORE INTO notes (id, time, kind, payload) VALUES (?, ?, ?, ?)"
+_INSERT_NOTE = "INSERT OR IGNORE INTO notes (id, time, kind, payload) VALUES (?, ?, ?, ?)"
 SELECT_CALLS = (
     f"SELECT seq, {', '.join(_COLUMNS)} FROM calls "  # noqa: S608
     "WHERE seq > ? AND (time >= ? AND time < ? OR typeof(time) <> 'integer') ORDER BY seq LIMIT ?"
@@ -95,8 +115,15 @@ SELECT_NOTES = (
 _counts = attrgetter(*Usage().as_dict())
 
 
-def call_row(record: CallRecord) -> tuple[Any, ...]:
-    """Return the values for `INSERT_CALL`; what cannot be stored is repaired, so none is lost.
+def row_of(entry: Entry) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement that inserts an entry, and its values."""
+    if isinstance(entry, LedgerNote):
+        return _INSERT_NOTE, _note_row(entry)
+    return _INSERT_CALL, _call_row(entry)
+
+
+def _call_row(record: CallRecord) -> tuple[Any, ...]:
+    """Return the values for `_INSERT_CALL`; what cannot be stored is repaired, so none is lost.
 
     Tags lose secrets, and text that has no bytes (half a surrogate pair) is escaped.
     """
@@ -120,6 +147,10 @@ def call_row(record: CallRecord) -> tuple[Any, ...]:
         text(record.status),
         int(bool(record.estimated)),
         None if record.error is None else redacted(text(record.error)),
+        record.priced_by,
+        None if record.unpriced is None else redacted(text(record.unpriced)),
+        int(bool(record.suspicious)),
+        int(bool(record.held_out)),
     )
 
 
@@ -151,12 +182,16 @@ def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
         status=cast("Status", fields.one_of("status", get_args(Status), "ok")),
         estimated=bool(row["estimated"]),
         error=fields.optional_text("error"),
+        priced_by=cast("PricedBy | None", fields.one_of_or_none("priced_by", get_args(PricedBy))),
+        unpriced=fields.optional_text("unpriced"),
+        suspicious=bool(row["suspicious"]),
+        held_out=bool(row["held_out"]),
     )
     return record, fields.damaged
 
 
-def note_row(note: LedgerNote) -> tuple[Any, ...]:
-    """Return the values for `INSERT_NOTE`."""
+def _note_row(note: LedgerNote) -> tuple[Any, ...]:
+    """Return the values for `_INSERT_NOTE`."""
     return note.id, micros(note.time), note.kind, _json(without_secrets(dict(note.payload)))
 
 

@@ -106,6 +106,10 @@ class RowFields:
         self.damaged = True
         return otherwise
 
+    def one_of_or_none(self, name: str, known: Collection[str]) -> str | None:
+        """Return a text that is one of a few, None if there is none."""
+        return None if self._row[name] is None else self.one_of(name, known, "") or None
+
     def optional_text(self, name: str) -> str | None:
         """Return a text, None if there is none."""
         value = self._row[name]

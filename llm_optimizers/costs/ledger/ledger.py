@@ -1,27 +1,28 @@
 """The ledger: an append-only store of calls and notes, in a SQLite file or in memory.
 
 The ledger fails open. Writing never raises and never waits long. An event loop never waits: a
-thread writes what it records (`ledger_writer`). While another process has the file locked, records
+thread writes what it records (`writer`). While another process has the file locked, records
 wait in memory. If the file is full, read-only or corrupt, the record is dropped and counted, and a
 warning is logged once. Reading raises, since figures from an incomplete ledger would be wrong.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import sqlite3
 import time
 import uuid
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from llm_optimizers.arguments import function, instance, optional, string, text, with_methods
-from llm_optimizers.connections.sqlite import Database
-from llm_optimizers.costs import ledger_rows
-from llm_optimizers.costs.ledger_writer import LedgerWriter, Row
+from llm_optimizers.costs.ledger.fields import micros
+from llm_optimizers.costs.ledger.sqlite import SQLiteLedgerStore
+from llm_optimizers.costs.ledger.store import Entry, LedgerStore, Stored
+from llm_optimizers.costs.ledger.writer import LedgerWriter
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
 from llm_optimizers.costs.summary import Summary
@@ -79,12 +80,12 @@ class Ledger(WarmsUp, PickledAsArguments):
         self._warned = False
         self._count_lock = ProcessLock()
         self._locked = False
-        self._database = Database(path, ledger_rows.SCHEMA, wait=_WAIT, undecodable_as_bytes=True)
-        self._writer = LedgerWriter(self._database, self._drop)
+        self._store: LedgerStore = SQLiteLedgerStore(path, wait=_WAIT)
+        self._writer = LedgerWriter(self._store, self._drop)
         self._sources: weakref.WeakSet[RecordSource] = weakref.WeakSet()
         self._sources_lock = ProcessLock()
         try:
-            self._database.open()
+            self._store.open()
         except SchemaError:
             raise
         except StoreError as error:
@@ -92,12 +93,12 @@ class Ledger(WarmsUp, PickledAsArguments):
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
-        if self._database.path is None:
+        if self._store.path is None:
             raise ConfigurationError(
                 "a ledger in memory cannot be pickled: what its copy records in another process "
                 "would be lost; give it a file with Ledger(path=…)"
             )
-        return {"path": self._database.path}
+        return {"path": self._store.path}
 
     def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
@@ -110,7 +111,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         cache hit replaces the cache's own record of it.
         """
         try:
-            self._append((ledger_rows.INSERT_CALL, ledger_rows.call_row(record)))
+            self._append(instance("record", record, CallRecord))
         except Exception as error:  # noqa: BLE001 - a broken ledger must not cost an answer
             self._drop(error)
 
@@ -142,11 +143,11 @@ class Ledger(WarmsUp, PickledAsArguments):
         now = datetime.fromtimestamp(self._clock(), UTC)
         note = LedgerNote(id=own or uuid.uuid4().hex, time=now, kind=kind, payload=payload)
         try:
-            row = ledger_rows.note_row(note)
+            json.dumps(note.payload, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
         try:
-            self._append((ledger_rows.INSERT_NOTE, row))
+            self._append(note)
         except Exception as error:  # noqa: BLE001 - as in record
             self._drop(error)
 
@@ -168,10 +169,13 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else ledger_rows.micros(since, "since")
-        where = (text("kind", kind), first)
-        found = self._read(ledger_rows.SELECT_NOTES, where, ledger_rows.read_note)
-        return (note for note, _ in found if note is not None)
+        first = -_ALWAYS if since is None else micros(since, "since")
+        text("kind", kind)
+
+        def page(seen: int) -> Sequence[Stored[LedgerNote]]:
+            return self._store.notes(seen, kind=kind, since=first, most=_PAGE)
+
+        return (note for note, _ in self._read(page) if note is not None)
 
     def summary(
         self,
@@ -209,7 +213,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         """
         if not self._writer.wait(_READ_WAIT, locked_only=True):
             raise BusyError(
-                f"{self._database.name} is locked by another process, and records wait for it: "
+                f"{self._store.name} is locked by another process, and records wait for it: "
                 "wait for that process or stop it"
             )
 
@@ -226,7 +230,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         for source in self._all_sources():
             source.end_all()
         self._writer.close()
-        self._database.close()
+        self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -239,30 +243,29 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> None:
         self.close()
 
-    def _append(self, row: Row) -> None:
-        """Have one row written by the thread, in an event loop, or write it now.
+    def _append(self, entry: Entry) -> None:
+        """Have one entry written by the thread, in an event loop, or write it now.
 
         Each is a separate transaction outside a loop: a killed process loses at most this one.
         """
         if not self._writer.runs_here:
             self._check_open()
         if in_event_loop():
-            if not self._writer.add(lambda: row):
-                self._write(row)
+            if not self._writer.add(lambda: entry):
+                self._write(entry)
         elif not self._writer.waiting:
-            self._write(row)
-        elif self._writer.add(lambda: row):  # after the waiting ones
+            self._write(entry)
+        elif self._writer.add(lambda: entry):  # after the waiting ones
             self._locked = not self._writer.wait(self._patience)
         else:
-            self._write(row)
+            self._write(entry)
 
-    def _write(self, row: Row) -> None:
+    def _write(self, entry: Entry) -> None:
         try:
-            with self._database.connection(wait=self._patience) as connection:
-                connection.execute(*row)
+            self._store.write([entry], wait=self._patience)
         except BusyError:
             self._locked = True
-            if not self._writer.add(lambda: row):
+            if not self._writer.add(lambda: entry):
                 raise
         else:
             self._locked = False
@@ -275,14 +278,16 @@ class Ledger(WarmsUp, PickledAsArguments):
         self, since: datetime | None, until: datetime | None
     ) -> Iterator[tuple[CallRecord | None, bool]]:
         """Iterate over the calls, each with whether its row is damaged."""
-        first = -_ALWAYS if since is None else ledger_rows.micros(since, "since")
-        last = _ALWAYS if until is None else ledger_rows.micros(until, "until")
-        return self._read(ledger_rows.SELECT_CALLS, (first, last), ledger_rows.read_call)
+        first = -_ALWAYS if since is None else micros(since, "since")
+        last = _ALWAYS if until is None else micros(until, "until")
 
-    def _read(
-        self, select: str, where: tuple[Any, ...], read: Callable[[sqlite3.Row], T]
-    ) -> Iterator[T]:
-        """Read rows by `seq`, in pages, so that writers do not wait for a slow reader."""
+        def page(seen: int) -> Sequence[Stored[CallRecord]]:
+            return self._store.calls(seen, since=first, until=last, most=_PAGE)
+
+        return self._read(page)
+
+    def _read(self, page: Callable[[int], Sequence[Stored[T]]]) -> Iterator[tuple[T | None, bool]]:
+        """Read entries in pages, so that writers do not wait for a slow reader."""
         seen = 0
         for source in self._all_sources():
             source.settle()
@@ -290,15 +295,13 @@ class Ledger(WarmsUp, PickledAsArguments):
         while True:
             try:
                 self._check_open()
-                with self._database.connection() as connection:
-                    page = connection.execute(select, (seen, *where, _PAGE)).fetchall()
-                values = [read(row) for row in page]
-            except (StoreError, LookupError, ArithmeticError, TypeError, ValueError) as error:
-                raise StoreError(f"{self._database.name} cannot be read: {error}") from error
-            yield from values
-            if len(page) < _PAGE:
+                found = page(seen)
+            except StoreError as error:
+                raise StoreError(f"{self._store.name} cannot be read: {error}") from error
+            yield from ((each.value, each.damaged) for each in found)
+            if len(found) < _PAGE:
                 return
-            seen = page[-1]["seq"]
+            seen = found[-1].seq
 
     def _all_sources(self) -> list[RecordSource]:
         with self._sources_lock:
@@ -319,7 +322,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         self._warned = True
         _log.warning(
             "%s cannot be written: records are dropped and counted in Ledger.dropped (%s: %s)",
-            self._database.name,
+            self._store.name,
             type(error).__name__,
             error,
         )
