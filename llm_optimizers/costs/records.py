@@ -59,7 +59,9 @@ _KINDS: Mapping[str, arguments.Kinds] = {
     "priced_by": _TEXT,
     "unpriced": _TEXT,
     "suspicious": bool,
-    "held_out": bool,
+    "held_out": (bool, NoneType),
+    "bucket": (int, NoneType),
+    "baseline_low": _AMOUNT,
 }
 _check_kinds = arguments.fields_check(_KINDS)
 _TIERS = frozenset(get_args(ServiceTier))
@@ -99,8 +101,12 @@ class CallRecord:
 
     `priced_by` says where `cost` comes from, None if that is not known or there is no cost; then
     `unpriced` may give the reason. `suspicious` usage cannot be right (more cached tokens than
-    input, a negative count) and was priced at the dearest reading. A call that is `held_out` went
-    without any strategy, to measure what the strategies really save.
+    input, a negative count) and was priced at the dearest reading.
+
+    A call that is `held_out` went without any strategy, to measure what they really save; False is
+    the other group, None no measurement, and `bucket` a random part of the group (see `holdout`).
+    `baseline_low` is the baseline cost if the provider's own prompt cache had helped it as much as
+    it can; None if that is `baseline_cost`.
 
     Raises:
         ConfigurationError: `time` has no time zone, or a value is of another kind.
@@ -126,7 +132,9 @@ class CallRecord:
     priced_by: PricedBy | None = None
     unpriced: str | None = None
     suspicious: bool = False
-    held_out: bool = False
+    held_out: bool | None = None
+    bucket: int | None = None
+    baseline_low: Decimal | None = None
 
     def __post_init__(self) -> None:
         _check_kinds(self)
@@ -153,9 +161,13 @@ class CallRecord:
             object.__setattr__(self, "cost", dollars_or_none(self.cost))
         if self.baseline_cost is not None:
             object.__setattr__(self, "baseline_cost", dollars_or_none(self.baseline_cost))
+        if self.baseline_low is not None:
+            object.__setattr__(self, "baseline_low", dollars_or_none(self.baseline_low))
         if any(dollars_or_none(each.amount, negative=True) is None for each in self.savings):
             object.__setattr__(self, "savings", ())
             object.__setattr__(self, "baseline_cost", None)
+        if self.baseline_cost is None:
+            object.__setattr__(self, "baseline_low", None)
 
     @property
     def hit(self) -> bool:

@@ -110,6 +110,13 @@ class RowFields:
         """Return a text that is one of a few, None if there is none."""
         return None if self._row[name] is None else self.one_of(name, known, "") or None
 
+    def number_or_none(self, name: str) -> int | None:
+        """Return a whole number from 0 on, None if there is none."""
+        value = self._row[name]
+        found: int | None = value if _is_count(value) else None
+        self.damaged |= value is not None and found is None
+        return found
+
     def optional_text(self, name: str) -> str | None:
         """Return a text, None if there is none."""
         value = self._row[name]

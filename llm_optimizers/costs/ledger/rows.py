@@ -60,14 +60,17 @@ _COLUMNS = (
     "unpriced",
     "suspicious",
     "held_out",
+    "bucket",
+    "baseline_low",
 )
 _NEW_COUNTS = _COUNTS[8:]  # since version 2
 
 
 def _to_version_2(connection: sqlite3.Connection) -> None:
-    numbers = (*_NEW_COUNTS, "suspicious", "held_out")
+    numbers = (*_NEW_COUNTS, "suspicious")
     columns = [f"{name} INTEGER NOT NULL DEFAULT 0" for name in numbers]
-    for column in (*columns, "priced_by TEXT", "unpriced TEXT"):
+    columns += ["held_out INTEGER", "bucket INTEGER"]
+    for column in (*columns, "priced_by TEXT", "unpriced TEXT", "baseline_low TEXT"):
         connection.execute(f"ALTER TABLE calls ADD COLUMN {column}")
 
 
@@ -83,7 +86,7 @@ SCHEMA = Schema(
         cost TEXT, baseline_model TEXT NOT NULL, baseline_cost TEXT, baseline_usage TEXT,
         hit_strategy TEXT, savings TEXT NOT NULL, tags TEXT NOT NULL, latency_s REAL,
         status TEXT NOT NULL, estimated INTEGER NOT NULL, error TEXT, priced_by TEXT, unpriced TEXT,
-        suspicious INTEGER NOT NULL, held_out INTEGER NOT NULL)""",
+        suspicious INTEGER NOT NULL, held_out INTEGER, bucket INTEGER, baseline_low TEXT)""",
         "CREATE INDEX calls_by_time ON calls (time)",
         """CREATE TABLE notes (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
@@ -150,7 +153,9 @@ def _call_row(record: CallRecord) -> tuple[Any, ...]:
         record.priced_by,
         None if record.unpriced is None else redacted(text(record.unpriced)),
         int(bool(record.suspicious)),
-        int(bool(record.held_out)),
+        None if record.held_out is None else int(record.held_out),
+        record.bucket,
+        _amount(record.baseline_low),
     )
 
 
@@ -185,7 +190,9 @@ def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
         priced_by=cast("PricedBy | None", fields.one_of_or_none("priced_by", get_args(PricedBy))),
         unpriced=fields.optional_text("unpriced"),
         suspicious=bool(row["suspicious"]),
-        held_out=bool(row["held_out"]),
+        held_out=None if row["held_out"] is None else bool(row["held_out"]),
+        bucket=fields.number_or_none("bucket"),
+        baseline_low=fields.amount("baseline_low"),
     )
     return record, fields.damaged
 

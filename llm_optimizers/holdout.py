@@ -1,0 +1,105 @@
+"""A random group that goes without any strategy, to measure what the strategies really save.
+
+The account compares each call with the same call made without strategies, which was never made: a
+counterfactual. Leaving a few users or runs untouched and comparing the cost of both groups needs no
+such assumption (Kohavi, Tang, Xu: Trustworthy Online Controlled Experiments, 2020, chapter 17):
+
+    group = HoldoutGroup(0.02)
+    with group.assign(request.user_id):
+        chain.invoke(...)
+
+As with `tenant`, a stream belongs to the code that starts it; read its chunks inside the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from llm_optimizers.arguments import number, string, text
+
+__all__ = ["BUCKETS", "Assignment", "HoldoutGroup", "current_assignment", "is_held_out"]
+
+BUCKETS = 40
+"""Each group is divided into so many random parts, whose spread gives the interval."""
+_SCALE = 2.0**64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """The group of a user or run: `held_out` or not, and its bucket, 0 to `BUCKETS` - 1."""
+
+    held_out: bool
+    bucket: int
+
+
+_current: ContextVar[Assignment | None] = ContextVar("llm_optimizers_holdout", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutGroup:
+    """A random `share` of users or runs whose calls go untouched: 0.01 to 0.05 is usual.
+
+    The same unit always comes into the same group, in every process. Another `salt` draws another
+    group, so that the same users do not go without forever.
+
+    Raises:
+        ConfigurationError: the share is not from 0 to 0.5.
+    """
+
+    share: float = 0.02
+    salt: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "share", number("share", self.share, least=0, most=0.5))
+        string("salt", self.salt)
+
+    def assignment(self, unit: str) -> Assignment:
+        """Return the group of a unit, such as a user's or a run's id.
+
+        Raises:
+            ConfigurationError: the unit is no text, or empty: all unnamed users would be one unit.
+        """
+        text("unit", unit)
+        drawn = blake2b(
+            unit.encode(errors="surrogatepass"),
+            key=blake2b(self.salt.encode(errors="surrogatepass"), digest_size=32).digest(),
+            digest_size=16,
+        ).digest()
+        share, bucket = (int.from_bytes(part, "big") for part in (drawn[:8], drawn[8:]))
+        return Assignment(held_out=share < self.share * _SCALE, bucket=bucket % BUCKETS)
+
+    def assign(self, unit: str) -> AbstractContextManager[Assignment]:
+        """Let the calls inside the block belong to the group of this unit, and return that.
+
+        A block inside another changes nothing: an agent's run belongs to its user's group.
+
+        Raises:
+            ConfigurationError: as in `assignment`.
+        """
+        return _block(_current.get() or self.assignment(unit))
+
+
+@contextmanager
+def _block(assignment: Assignment) -> Iterator[Assignment]:
+    token = _current.set(assignment)
+    try:
+        yield assignment
+    finally:
+        # As in `freshness`: a generator may be resumed in another context.
+        with suppress(ValueError):
+            _current.reset(token)
+
+
+def current_assignment() -> Assignment | None:
+    """Return the group of the running code, None if it is not part of a measurement."""
+    return _current.get()
+
+
+def is_held_out() -> bool:
+    """Whether the running code's calls must go untouched."""
+    assignment = _current.get()
+    return assignment is not None and assignment.held_out
