@@ -19,6 +19,7 @@ from llama_index_llm_optimizers.identity import identity_of_embedding
 from llm_optimizers.arguments import instance, optional, text
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling import PickledAsArguments, check_fields
 from llm_optimizers.shown import safe_logger
 
@@ -95,13 +96,17 @@ class EmbeddingsStore(PickledAsArguments, BaseKVStore):
         await self._aattempt(lambda: self._store.aput(key, val, self._namespaced(collection)), None)
 
     def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """See `BaseKVStore.get`."""
+        """See `BaseKVStore.get`; nothing for a call that is held out."""
+        if is_held_out():
+            return None
         return _with_event(
             key, self._attempt(lambda: self._store.get(key, self._namespaced(collection)), None)
         )
 
     async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """See `BaseKVStore.aget`."""
+        """See `BaseKVStore.aget`; nothing for a call that is held out."""
+        if is_held_out():
+            return None
         return _with_event(
             key,
             await self._aattempt(lambda: self._store.aget(key, self._namespaced(collection)), None),

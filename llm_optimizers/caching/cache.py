@@ -35,6 +35,7 @@ from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import adrive, aperform, drive, perform
 from llm_optimizers.embeddings import as_embedder
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling import PickledAsArguments, check_function
 from llm_optimizers.tenancy import (
     Namespace,
@@ -151,7 +152,8 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
         """Return the key under which this request's answer is stored; None if there is none.
 
         There is none if the request is None (the adapter could not read it), its tenant is
-        unknown, or a setting cannot be written into a key. A `CacheKey` is returned as it is.
+        unknown, the call is held out (see `holdout`), or a setting cannot be written into a key.
+        A `CacheKey` is returned as it is.
         """
         if request is None or isinstance(request, CacheKey):
             return request
@@ -167,8 +169,11 @@ class ResponseCache(WarmsUp, PickledAsArguments, Generic[R]):
     def tenant(self, request: str = "") -> str | None:
         """Return the running code's tenant; None if it is unknown, as a missing customer id is.
 
-        `request` is the tenant that the request itself names.
+        Also None for calls that are held out: they must go untouched. `request` is the tenant that
+        the request itself names.
         """
+        if is_held_out():
+            return None
         try:
             return current_tenant(self._namespace, request)
         except Exception as error:  # noqa: BLE001 - a user's function; without a tenant, no cache

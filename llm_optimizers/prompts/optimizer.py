@@ -17,9 +17,10 @@ from typing import TypeVar, get_args
 
 from llm_optimizers.arguments import flag, function, instance, names, optional, text, whole
 from llm_optimizers.costs import PriceBook
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.failures import FailOpen
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.context import (
     ContextBudget,
@@ -29,7 +30,7 @@ from llm_optimizers.prompts.context import (
     sent_cuts,
     trimmed,
 )
-from llm_optimizers.prompts.counting import TokenCounter
+from llm_optimizers.prompts.counting import TokenCount, TokenCounter
 from llm_optimizers.prompts.history import History
 from llm_optimizers.prompts.lossless import LOSSLESS, PassName
 from llm_optimizers.prompts.provider_cache import (
@@ -159,8 +160,13 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
         return (*steps, self._provider_cache, self._marks)
 
     def optimize(self, request: ChatRequest) -> Optimized:
-        """Return the cheaper request, or `request` itself if nothing is gained."""
+        """Return the cheaper request, or `request` itself if nothing is gained.
+
+        A call that is held out (see `holdout`) goes untouched, unless it is too long to be sent.
+        """
         before = self._counter.count_request(instance("request", request, ChatRequest))
+        if is_held_out() and not self._exceeds(before, request.model):
+            return _unchanged(request, before)
         cut, cuts = self._context_cut(request)
         planned = self._planned(request, cut)
         sent, done = replace(request, messages=planned.messages), planned.plan.changes()
@@ -277,8 +283,11 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
         return plan(None)  # It does not fit: summarise, even if a cached prefix is lost.
 
     def _too_long(self, request: ChatRequest) -> bool:
-        limit = self._max_tokens or self._prices.context_window(request.model)
-        return limit is not None and self._counter.count_request(request).tokens > limit
+        return self._exceeds(self._counter.count_request(request), request.model)
+
+    def _exceeds(self, count: TokenCount, model: str) -> bool:
+        limit = self._max_tokens or self._prices.context_window(model)
+        return limit is not None and count.tokens > limit
 
     def _with_breakpoints(self, request: ChatRequest) -> ChatRequest:
         if not self._marks and self._cache_key is None:
@@ -307,6 +316,19 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
 
     def _tokens(self, message: Message, model: str) -> int:
         return self._counter.count_message(message, model).tokens
+
+
+def _unchanged(request: ChatRequest, count: TokenCount) -> Optimized:
+    return Optimized(
+        request=request,
+        tokens_before=count.tokens,
+        tokens=count.tokens,
+        removed=NOTHING_REMOVED,
+        exact=count.exact,
+        origins=tuple(range(len(request.messages))),
+        done=(),
+        left_alone=("the call is held out",),
+    )
 
 
 def _log_cuts(optimized: Optimized) -> None:

@@ -20,6 +20,7 @@ from llm_optimizers.arguments import number, refuse, whole
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts
 from llm_optimizers.forks import ProcessLock
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting import bare_name, is_recent_openai
 from llm_optimizers.types import ChatRequest
@@ -122,9 +123,11 @@ class OutputLimits(PickledAsArguments):
     ) -> OutputCap | None:
         """Return the cap to set on a call with these parameters.
 
-        None if the caller set a cap, if the model's own (`configured`) is not higher, or if there
-        are not enough answers yet.
+        None if the caller set a cap, if the model's own (`configured`) is not higher, if there
+        are not enough answers yet, or if the call is held out.
         """
+        if is_held_out():
+            return None
         cap = self.cap(task)
         if cap is None or any(name in params for name in _CAPS):
             return None

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.fingerprint import digest
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.lazy import renamed_attributes
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.routing.deciding import Rules, decide
@@ -125,6 +127,8 @@ class Router(WarmsUp, PickledAsArguments):
     def decide(self, request: ChatRequest, context: RoutingContext | None = None) -> Decision:
         """Choose the model for one request, without calling it.
 
+        A call that is held out (see `holdout`) goes to the safe model.
+
         Raises:
             NoModelFitsError: no model can serve it; the message lists each with its reason.
         """
@@ -132,6 +136,8 @@ class Router(WarmsUp, PickledAsArguments):
         context = optional(instance, "context", context, RoutingContext) or RoutingContext()
         now = self.clock()
         rules, began = self._rules_at(now), time.perf_counter()
+        if is_held_out():
+            rules = replace(rules, policy=Always(self.safe))
         decision = decide(
             rules,
             request,

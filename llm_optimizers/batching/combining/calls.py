@@ -33,6 +33,7 @@ from llm_optimizers.batching.combining.prompts import (
 )
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import Comparison, same_answer
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import ChatRequest
@@ -96,10 +97,11 @@ class CombinedCalls(NotPickled):
 
         `request` is None if the call's content could not be translated. `tenant` is by default
         that of the running code, or of the code in the namespace that a function returns; if it is
-        unknown, the call is separate. `caller` is returned in the `QuestionOutcome`.
+        unknown, or the call is held out, the call is separate. `caller` is returned in the
+        `QuestionOutcome`.
         """
         owner = tenant if isinstance(tenant, CallerTenant) else CallerTenant.read(tenant)
-        if not owner.known:
+        if not owner.known or is_held_out():
             return None
         own = None if request is None else replace(request, tenant=owner.name)
         key = None if own is None else self._key(own)
