@@ -1,0 +1,56 @@
+"""Events: what happens inside the package, for logs, metrics, alerts and reports.
+
+    with subscribe(print, HitServed, StoreFailed):
+        model.invoke("How do I return boots?")
+
+Every part of the package says here what a person or a program outside may want to know; none of
+them writes a warning by itself. The log is one listener: it writes each `Notice` as a warning of
+the logger `event.component`, once.
+
+A listener is called at once, in the thread that emitted the event, and must be quick: the call of a
+model waits for it, in an event loop all of the loop. One that may wait (for a server, a file, a
+lock) belongs behind a queue: subscribe `queue.SimpleQueue().put` and read it in a thread of your
+own. What a listener raises reaches nobody: it is logged once, and the listener stays subscribed.
+
+kinds.py     the kinds of events
+channel.py   subscribe, emit
+log.py       the listener that writes the log
+"""
+
+from __future__ import annotations
+
+from llm_optimizers.events import log as _log
+from llm_optimizers.events.channel import Subscription, emit, has_listeners, subscribe
+from llm_optimizers.events.kinds import (
+    Event,
+    HitServed,
+    ModelUnpriced,
+    Notice,
+    RecordsLost,
+    SampleBought,
+    StoreFailed,
+    StoreRecovered,
+    StrategyReturned,
+    StrategyWithdrawn,
+    VerdictGiven,
+)
+
+__all__ = [
+    "Event",
+    "HitServed",
+    "ModelUnpriced",
+    "Notice",
+    "RecordsLost",
+    "SampleBought",
+    "StoreFailed",
+    "StoreRecovered",
+    "StrategyReturned",
+    "StrategyWithdrawn",
+    "Subscription",
+    "VerdictGiven",
+    "emit",
+    "has_listeners",
+    "subscribe",
+]
+
+_log.install()
