@@ -75,12 +75,12 @@ class HoldoutGroup:
     def assign(self, unit: str) -> AbstractContextManager[Assignment]:
         """Let the calls inside the block belong to the group of this unit, and return that.
 
-        A block inside another changes nothing: an agent's run belongs to its user's group.
+        A block inside another replaces it, so assign once, where a request or a run begins.
 
         Raises:
             ConfigurationError: as in `assignment`.
         """
-        return _block(_current.get() or self.assignment(unit))
+        return _block(self.assignment(unit))
 
 
 @contextmanager
