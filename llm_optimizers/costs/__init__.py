@@ -24,10 +24,12 @@ from llm_optimizers.costs.records import CallRecord, LedgerNote, Saving
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.holdout import HoldoutGroup
 from llm_optimizers.lazy import lazy_names
 
 __all__ = [
     "CallRecord",
+    "HoldoutGroup",
     "Ledger",
     "LedgerNote",
     "ModelPrice",

@@ -101,6 +101,7 @@ def _chat_model() -> Any:
 
 VALID: Mapping[Any, Callable[[Path], Arguments]] = {
     costs.CallRecord: lambda _: _record(),
+    costs.HoldoutGroup: lambda _: {"share": 0.02, "salt": "a"},
     costs.Ledger: lambda _: {},
     costs.LedgerNote: lambda _: {"id": "1", "time": NOW, "kind": "k", "payload": {"a": 1}},
     costs.ModelPrice: lambda _: {"input": Decimal(1), "output": Decimal(2)},
