@@ -20,19 +20,19 @@ id share answers. `tenant` refuses it; a cache whose `namespace` function return
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Callable
-from contextvars import Context, ContextVar, Token
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from functools import wraps
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import ParamSpec, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from llm_optimizers.arguments import function, refuse
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.freshness import fresh_answers, fresh_asked_for
+from llm_optimizers.scopes import Entered, Scope, Scopes
 
 __all__ = [
     "CallerTenant",
@@ -48,32 +48,11 @@ __all__ = [
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 Namespace: TypeAlias = str | Callable[[], str] | None
 
 
-class _Block:
-    """A `tenant(...)` block.
-
-    `in_generator` if a generator entered it, which may be resumed in any context. `gone` if it was
-    left while another generator's block, entered later, was still open; `broken` if it was left in
-    another context, so that the one it was entered in still has it.
-    """
-
-    __slots__ = ("broken", "gone", "in_generator", "name", "outer")
-
-    def __init__(self, name: str, outer: _Block | None, *, in_generator: bool) -> None:
-        self.name = name
-        self.outer = outer
-        self.in_generator = in_generator
-        self.gone = False
-        self.broken = False
-
-
-_block: ContextVar[_Block | None] = ContextVar("llm_optimizers_tenant", default=None)
+_blocks: Scopes[str] = Scopes("llm_optimizers_tenant", __file__)
 _without_caller: ContextVar[bool] = ContextVar("llm_optimizers_without_caller", default=False)
-_generators: dict[FrameType, list[_Block]] = {}
-"""The open blocks of generators, by their frame."""
 
 
 class tenant:  # noqa: N801 - used as a function is
@@ -89,14 +68,10 @@ class tenant:  # noqa: N801 - used as a function is
 
     def __init__(self, name: str) -> None:
         self._name = tenant_name(name, "name")
-        self._entered: list[tuple[_Block, Token[_Block | None], FrameType | None]] = []
+        self._entered: list[Entered[str]] = []
 
     def __enter__(self) -> None:
-        frame = _generator_around()
-        block = _Block(self._name, _block.get(), in_generator=frame is not None)
-        if frame is not None:
-            _generators.setdefault(frame, []).append(block)
-        self._entered.append((block, _block.set(block), frame))
+        self._entered.append(_blocks.enter(self._name))
 
     def __exit__(
         self,
@@ -104,7 +79,7 @@ class tenant:  # noqa: N801 - used as a function is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not _leave(*self._entered.pop()) and error is None:
+        if not _blocks.leave(self._entered.pop()) and error is None:
             raise ConfigurationError(
                 "a tenant block was left in another context than it was entered in: a generator"
                 " yielded inside it and was read elsewhere; start streams inside the block and read"
@@ -132,58 +107,6 @@ class tenant:  # noqa: N801 - used as a function is
         return within
 
 
-def _leave(block: _Block, token: Token[_Block | None], frame: FrameType | None) -> bool:
-    """End a block; return whether that happens in the context in which it was entered."""
-    if frame is not None:
-        _generators[frame].remove(block)
-        if not _generators[frame]:
-            del _generators[frame]
-    innermost = _block.get()
-    try:
-        _block.reset(token)
-    except ValueError:
-        block.broken = True
-        return False
-    if innermost is not block:
-        block.gone = True
-        _block.set(innermost)
-    elif block.outer is not None and block.outer.gone:
-        outer: _Block | None = block.outer
-        while outer is not None and outer.gone:
-            outer = outer.outer
-        _block.set(outer)
-    return True
-
-
-def _generator_around() -> FrameType | None:
-    """Return the frame that enters a block, if it is a generator's and not a context manager's."""
-    frame = _caller(inspect.currentframe())
-    if frame is None or not frame.f_code.co_flags & _GENERATOR:
-        return None
-    return frame if _caller(frame.f_back) is frame.f_back else None
-
-
-def _caller(frame: FrameType | None) -> FrameType | None:
-    """Return the innermost frame that is neither in this file nor in contextlib."""
-    own = (tenant.__init__.__code__.co_filename, contextlib.contextmanager.__code__.co_filename)
-    while frame is not None and frame.f_code.co_filename in own:
-        frame = frame.f_back
-    return frame
-
-
-def _is_inside_its_generator(block: _Block | None) -> bool:
-    """Whether the running code is in no generator's block, or in the one that holds."""
-    frame = inspect.currentframe()
-    while frame is not None and frame not in _generators:
-        frame = frame.f_back
-    if frame is None:
-        return True
-    expected = _generators[frame][-1]
-    while block is not None and block is not expected and not block.in_generator:
-        block = block.outer
-    return block is expected
-
-
 @dataclass(frozen=True, slots=True)
 class CallerTenant:
     """The tenant of the code that asks for work which is done elsewhere, for several callers.
@@ -208,10 +131,10 @@ class CallerTenant:
 
     def run(self, work: Callable[[], T]) -> T:
         """Do the work in a new context that has these and nothing else of the caller."""
-        block = _Block(self.name, None, in_generator=False)
+        block = Scope(self.name)
         block.broken = not self.known
         context = Context()
-        context.run(_block.set, block)
+        _blocks.enter_in(context, block)
         context.run(_without_caller.set, True)  # noqa: FBT003 - the variable's value
 
         def within() -> T:
@@ -256,15 +179,14 @@ def enclosing_tenant() -> str:
     Raises:
         ConfigurationError: a generator yielded inside its block, so that the tenant is unknown.
     """
-    block = _block.get()
-    known = block is None or not block.broken
-    if not known or (_generators and not _is_inside_its_generator(block)):
+    block = _blocks.innermost
+    if (block is not None and block.broken) or _blocks.of_generator() is not None:
         raise ConfigurationError(
             "the tenant is unknown: a generator yielded inside its tenant block and was resumed"
             " where that block does not hold; start streams inside the block and read them outside,"
             " or use namespace="
         )
-    return "" if block is None else block.name
+    return "" if block is None else block.value
 
 
 def current_tenant(namespace: Namespace = None, request: str = "") -> str:

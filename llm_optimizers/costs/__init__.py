@@ -2,6 +2,7 @@
 
 usage.py        Usage: token counts, the same for every provider
 prices/         what a call costs on its date
+attribution.py  attributed: whose money a call was; aliases.py: what the field calls it
 context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
 open_calls.py   OpenCalls: what has begun, recorded also if it is given up; unanswered.py: timeouts
@@ -16,6 +17,7 @@ Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
 
 from __future__ import annotations
 
+from llm_optimizers.costs.attribution import attributed, current_attribution
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ModelPrice, PriceQuote, Rates, ServiceTier
@@ -40,6 +42,8 @@ __all__ = [
     "ServiceTier",
     "Summary",
     "Usage",
+    "attributed",
+    "current_attribution",
     "price_call",
     "summarise",
 ]

@@ -99,12 +99,14 @@ COUNT = "a count of none"
 HOT = "read for every request; what it may be is the router's to say"
 EMPTY_TEXT = "a text may be empty"
 AT_ONCE = "nothing is waited for"
+AN_ID = "an id"
 NO_OWN = "the same as leaving it out"
 TAKEN: Mapping[str, Mapping[str, str]] = {
     "AskRows.system": {"''": "no system message"},
     "BatchingChatModel.max_delay": {"0": AT_ONCE},
     "Cacheability.*": {"''": UNNAMED, "0": COUNT},
     "CallRecord.*": {"''": UNNAMED, "{}": NO_OWN},
+    "attributed.*": {"''": UNNAMED, "-1": AN_ID, "0": AN_ID, "{}": NO_OWN},
     "CallRecord.latency_s": {
         "0": "faster than the clock",
         **dict.fromkeys(("nan", "inf", "-inf", "-1"), "kept as unknown: a call is never lost"),

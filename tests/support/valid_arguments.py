@@ -108,6 +108,8 @@ VALID: Mapping[Any, Callable[[Path], Arguments]] = {
     costs.PriceBook: lambda _: {},
     costs.Saving: lambda _: {"strategy": "routing", "amount": Decimal(1)},
     costs.Usage: lambda _: {},
+    costs.attributed: lambda _: {"user": "a"},
+    costs.current_attribution: lambda _: {},
     costs.price_call: lambda _: {
         "prices": costs.PriceBook(),
         **{name: _record()[name] for name in ("id", "time", "model", "usage")},
