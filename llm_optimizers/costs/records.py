@@ -18,6 +18,7 @@ from llm_optimizers import arguments
 from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.holdout import BUCKETS
 
 __all__ = [
     "JSON",
@@ -60,7 +61,6 @@ _KINDS: Mapping[str, arguments.Kinds] = {
     "unpriced": _TEXT,
     "suspicious": bool,
     "held_out": (bool, NoneType),
-    "bucket": (int, NoneType),
     "baseline_low": _AMOUNT,
 }
 _check_kinds = arguments.fields_check(_KINDS)
@@ -153,6 +153,11 @@ class CallRecord:
         if self.latency_s is not None:
             possible = 0 <= self.latency_s < math.inf
             object.__setattr__(self, "latency_s", float(self.latency_s) if possible else None)
+        if self.bucket is not None:
+            most = BUCKETS - 1
+            object.__setattr__(
+                self, "bucket", arguments.whole("bucket", self.bucket, least=0, most=most)
+            )
         self._check_dollars()
 
     def _check_dollars(self) -> None:

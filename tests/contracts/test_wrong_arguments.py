@@ -102,6 +102,9 @@ AT_ONCE = "nothing is waited for"
 AN_ID = "an id"
 NO_OWN = "the same as leaving it out"
 TAKEN: Mapping[str, Mapping[str, str]] = {
+    "CallRecord.bucket": {"0": "the first bucket"},
+    "HoldoutGroup.share": {"0": "nobody is held out"},
+    "HoldoutGroup.salt": {"''": "the default"},
     "AskRows.system": {"''": "no system message"},
     "BatchingChatModel.max_delay": {"0": AT_ONCE},
     "Cacheability.*": {"''": UNNAMED, "0": COUNT},
