@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.fingerprint import digest_of_read, settings_of
+from support.ids import steady_id
 
 
 class Model(BaseModel):
@@ -83,7 +84,7 @@ class Configured(BaseModel):
         ({"asked": 3}, False),
         ({"api_key": "b"}, False),
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_private_settings_count_and_private_state_does_not(
     settings: dict[str, Any], counts: bool

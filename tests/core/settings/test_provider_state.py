@@ -14,6 +14,7 @@ from llm_optimizers.settings.provider_state import (
     state_of,
     stateful_settings,
 )
+from support.ids import steady_id
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ from llm_optimizers.settings.provider_state import (
         {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]},
         {"llm": {"built_in_tools": [{"type": "code_interpreter"}]}},
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_moving_state_is_found(settings: dict[str, Any]) -> None:
     assert state_of(settings).moving
@@ -47,7 +48,7 @@ def test_moving_state_is_found(settings: dict[str, Any]) -> None:
         {"previous_response_id": "resp_1"},
         {"extra_body": {"previous_interaction_id": "v1_x"}},
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_a_response_that_is_gone_on_from_is_found(settings: dict[str, Any]) -> None:
     state = state_of(settings)
@@ -66,7 +67,7 @@ def test_a_response_that_is_gone_on_from_is_found(settings: dict[str, Any]) -> N
         {"web_search_options": {"search_context_size": "low"}},
         {"tools": [{"google_search": {}}]},
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_fixed_state_is_found(settings: dict[str, Any]) -> None:
     state = state_of(settings)
@@ -136,7 +137,7 @@ class Model(BaseModel):
         (SimpleNamespace(_thread_id="t", client=object()), {"thread_id": "t"}),
         (object(), {}),
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_a_model_s_settings_are_read(model: object, expected: dict[str, Any]) -> None:
     assert stateful_settings(model) == expected
@@ -175,7 +176,7 @@ def test_only_settings_with_state_are_returned() -> None:
         ({"type": ["odd"], "id": "x"}, False),
         ({}, False),
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_a_block_that_only_names_its_content_is_a_reference(
     block: dict[str, Any], expected: bool

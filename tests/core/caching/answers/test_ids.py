@@ -18,6 +18,7 @@ from llm_optimizers.caching.answers.ids import (
     new_id,
     without_provider_items,
 )
+from support.ids import steady_id
 
 DAY = 24 * 3600.0
 
@@ -101,7 +102,7 @@ LISTED = {"tool_calls": [{"type": "tool_call", "id": "call_1"}], "approved_ids":
         ({"type": ["string", "null"], "id": "x"}, set()),
         ({"type": "tool_call", "id": "call_1", "args": {"tool_call_id": "mine"}}, {"call_1"}),
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_every_provider_s_call_ids_are_renamed_wherever_they_stand(
     answer: Any, ids: set[str]
@@ -185,7 +186,7 @@ def test_a_signature_inside_an_id_stays() -> None:
         ({"id": None, "object": "response"}, False),
         ({}, False),
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_an_answer_that_lies_at_its_provider(metadata: dict[str, Any], expected: bool) -> None:
     assert lies_at_provider(metadata) is expected
@@ -216,7 +217,7 @@ def test_an_answer_that_lies_at_its_provider(metadata: dict[str, Any], expected:
             [{"type": "text", "text": "hi"}],
         ),
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_a_detached_answer_stands_for_itself(answer: Any, expected: Any) -> None:
     assert without_provider_items(answer) == expected
@@ -232,7 +233,7 @@ def test_a_detached_answer_stands_for_itself(answer: Any, expected: Any) -> None
         {"response_metadata": {"id": "chatcmpl-1", "object": "chat.completion"}},
         {"tool_calls": [{"id": "call_1", "args": {"id": "msg_1"}}], "name": "msg_1"},
     ],
-    ids=str,
+    ids=steady_id,
 )
 def test_what_stands_for_itself_is_not_detached(answer: Any) -> None:
     assert without_provider_items(answer) == answer
