@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST := python -m pytest --hypothesis-profile=ci
+# A file runs in one process, as its fixtures expect; there are as many processes as cores.
+PYTEST := python -m pytest --hypothesis-profile=ci --numprocesses=auto --dist=loadfile
 # The oldest Python and the oldest direct dependencies that pyproject.toml allows.
 LOWEST_PYTHON ?= python3.11
 LOWEST := .venv-lowest
