@@ -97,7 +97,7 @@ class _Tables:
         self.schema = schema
         self.all = sa.MetaData(schema=schema)
         self.about = sa.Table(
-            "about",
+            "ledger_version",
             self.all,
             sa.Column("kind", sa.Text, nullable=False),
             sa.Column("version", sa.Integer, nullable=False),
@@ -160,6 +160,7 @@ class PostgresLedgerStore:
         url: postgresql://user:password@host:port/database; libpq's settings may follow as its
             query, and `schema`.
         wait: seconds to wait for another writer.
+        seconds: for one transaction, after which a server that hangs is given up.
 
     Messages contain neither the password nor what is stored. A server that is down, that starts,
     or that has no connection left raises `BusyError`: try later.
@@ -170,12 +171,13 @@ class PostgresLedgerStore:
 
     path: Path | None = None
 
-    def __init__(self, url: str, *, wait: float = 1.0) -> None:
+    def __init__(self, url: str, *, wait: float = 1.0, seconds: float = _SECONDS) -> None:
         self.url = string("url", url)
         self._url, schema = _checked(url)
         self.name = f"the {_KIND} at {_place(self._url)}, schema {schema}"
         self._tables = _Tables(schema)
         self._wait = wait
+        self._seconds = seconds
         self._lock = ProcessLock()
         self._writing = ProcessLock()
         self._engine: sa.Engine | None = None
@@ -258,7 +260,7 @@ class PostgresLedgerStore:
         use: Callable[[sa.Connection], T],
         *,
         wait: float | None = None,
-        seconds: float = _SECONDS,
+        seconds: float | None = None,
     ) -> T:
         """Return what `use` gets in one transaction.
 
@@ -266,11 +268,11 @@ class PostgresLedgerStore:
         or if the tables are gone: what is written twice has the same id.
         """
         for first in (True, False):
-            deadline = _Deadline(seconds)
+            deadline = _Deadline(self._seconds if seconds is None else seconds)
             try:
                 with self._connected().connect() as connection, deadline.of(connection):
                     with connection.begin():
-                        _limit(connection, self._wait if wait is None else wait, seconds)
+                        _limit(connection, self._wait if wait is None else wait, deadline.seconds)
                         if not self._ready:
                             self._ensure(connection)
                         found = use(connection)
@@ -295,7 +297,7 @@ class PostgresLedgerStore:
                     isolation_level="READ COMMITTED",
                     pool_size=1,
                     max_overflow=_MORE_CONNECTIONS,
-                    pool_timeout=_SECONDS,
+                    pool_timeout=self._seconds,
                 )
             return self._engine
 
