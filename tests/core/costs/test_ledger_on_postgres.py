@@ -67,7 +67,7 @@ def ids(store: PostgresLedgerStore, after: int = 0) -> list[str]:
 
 
 def test_a_row_that_is_committed_late_is_not_before_what_was_read(make, sql):
-    """An identity column gives the late row the smaller number, and readers go on after the last."""
+    """An identity column gives the late row the smaller number; readers go on after the last."""
     make().open()
     sql(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
@@ -97,7 +97,7 @@ def test_a_server_that_was_started_again_is_used_again(make, postgres):
     store.write([call("2")], wait=5)
     postgres.stop()
     try:
-        with pytest.raises(BusyError, match="cannot be reached.*is it up"):
+        with pytest.raises(BusyError, match=r"cannot be reached.*is it up"):
             store.write([call("3")], wait=5)
         with pytest.raises(BusyError, match="cannot be reached"):
             ids(store)
@@ -130,7 +130,7 @@ def test_no_free_connection_is_trouble_that_passes(make, postgres, sql, url):
     with pytest.raises(BusyError, match="too many connections"):
         other.write([call("1")], wait=5)
     postgres.sql(f"ALTER ROLE {role} CONNECTION LIMIT 5")
-    with pytest.raises(StoreError, match="permission denied.*let its user"):
+    with pytest.raises(StoreError, match=r"permission denied.*let its user"):
         other.write([call("1")], wait=5)
     sql(
         f"GRANT USAGE ON SCHEMA llm_optimizers TO {role};"
