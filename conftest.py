@@ -12,6 +12,7 @@ import certifi
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from support.postgres_server import PostgresProcess
 from support.programs import PROGRAMS, missing
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
@@ -59,3 +60,10 @@ def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(path))
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresProcess]:
+    """A PostgreSQL server; a test that stops it starts it again."""
+    with PostgresProcess() as process:
+        yield process

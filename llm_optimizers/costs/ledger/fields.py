@@ -7,7 +7,6 @@ a tag. One such row must neither be lost nor stop the report of all others.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -79,7 +78,7 @@ def seconds(value: object) -> float | None:
 class RowFields:
     """Reads the fields of one row; `damaged` says whether one of them could not be read."""
 
-    def __init__(self, row: sqlite3.Row) -> None:
+    def __init__(self, row: Mapping[str, Any]) -> None:
         self._row = row
         self.damaged = False
 
@@ -131,7 +130,7 @@ class RowFields:
         if value is None:
             return None
         found = None
-        if isinstance(value, int | float):
+        if isinstance(value, int | float | Decimal):
             found = dollars_or_none(value)
         elif isinstance(value, str):
             found = dollars_or_none(_decimal(value))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, cast, get_args
@@ -29,22 +30,27 @@ from llm_optimizers.costs.usage import Usage
 from llm_optimizers.secrets import redacted, without_secrets
 
 __all__ = [
+    "COLUMNS",
+    "COUNTS",
+    "NOTE_COLUMNS",
     "SCHEMA",
     "SELECT_CALLS",
     "SELECT_NOTES",
+    "call_values",
+    "note_values",
     "read_call",
     "read_note",
     "row_of",
 ]
 
-_COUNTS = tuple(Usage().as_dict())
-_COLUMNS = (
+COUNTS = tuple(Usage().as_dict())
+COLUMNS = (
     "id",
     "time",
     "model",
     "provider",
     "tier",
-    *_COUNTS,
+    *COUNTS,
     "cost",
     "baseline_model",
     "baseline_cost",
@@ -63,7 +69,8 @@ _COLUMNS = (
     "bucket",
     "baseline_low",
 )
-_NEW_COUNTS = _COUNTS[8:]  # since version 2
+NOTE_COLUMNS = ("id", "time", "kind", "payload")
+_NEW_COUNTS = COUNTS[8:]  # since version 2
 
 
 def _to_version_2(connection: sqlite3.Connection) -> None:
@@ -82,7 +89,7 @@ SCHEMA = Schema(
         f"""CREATE TABLE calls (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time INTEGER NOT NULL,
         model TEXT NOT NULL, provider TEXT, tier TEXT NOT NULL,
-        {", ".join(f"{name} INTEGER NOT NULL" for name in _COUNTS)},
+        {", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)},
         cost TEXT, baseline_model TEXT NOT NULL, baseline_cost TEXT, baseline_usage TEXT,
         hit_strategy TEXT, savings TEXT NOT NULL, tags TEXT NOT NULL, latency_s REAL,
         status TEXT NOT NULL, estimated INTEGER NOT NULL, error TEXT, priced_by TEXT, unpriced TEXT,
@@ -99,15 +106,15 @@ SCHEMA = Schema(
 # ignored, with one exception: the framework's record of a cache hit (with a latency) replaces the
 # cache's own record of it (without), since it holds more.
 _INSERT_CALL = (
-    f"INSERT INTO calls ({', '.join(_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
-    f"{', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)} "
+    f"INSERT INTO calls ({', '.join(COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in COLUMNS)} "
     "WHERE calls.hit_strategy IS NOT NULL AND calls.latency_s IS NULL "
     "AND excluded.hit_strategy IS NOT NULL AND excluded.latency_s IS NOT NULL"
 )
 _INSERT_NOTE = "INSERT OR IGNORE INTO notes (id, time, kind, payload) VALUES (?, ?, ?, ?)"
 SELECT_CALLS = (
-    f"SELECT seq, {', '.join(_COLUMNS)} FROM calls "  # noqa: S608
+    f"SELECT seq, {', '.join(COLUMNS)} FROM calls "  # noqa: S608
     "WHERE seq > ? AND (time >= ? AND time < ? OR typeof(time) <> 'integer') ORDER BY seq LIMIT ?"
 )
 SELECT_NOTES = (
@@ -121,11 +128,11 @@ _counts = attrgetter(*Usage().as_dict())
 def row_of(entry: Entry) -> tuple[str, tuple[Any, ...]]:
     """Return the statement that inserts an entry, and its values."""
     if isinstance(entry, LedgerNote):
-        return _INSERT_NOTE, _note_row(entry)
-    return _INSERT_CALL, _call_row(entry)
+        return _INSERT_NOTE, note_values(entry)
+    return _INSERT_CALL, call_values(entry)
 
 
-def _call_row(record: CallRecord) -> tuple[Any, ...]:
+def call_values(record: CallRecord) -> tuple[Any, ...]:
     """Return the values for `_INSERT_CALL`; what cannot be stored is repaired, so none is lost.
 
     Tags lose secrets, and text that has no bytes (half a surrogate pair) is escaped.
@@ -159,7 +166,7 @@ def _call_row(record: CallRecord) -> tuple[Any, ...]:
     )
 
 
-def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
+def read_call(row: Mapping[str, Any]) -> tuple[CallRecord | None, bool]:
     """Return the record in a row of `SELECT_CALLS`, and whether the row is damaged.
 
     A damaged row counts as far as it can be read: a cost that is none is unknown, a count that is
@@ -175,7 +182,7 @@ def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
         model=fields.text("model"),
         provider=fields.optional_text("provider"),
         tier=cast("ServiceTier", fields.one_of("tier", get_args(ServiceTier), "standard")),
-        usage=fields.usage(_COUNTS),
+        usage=fields.usage(COUNTS),
         cost=fields.amount("cost"),
         baseline_model=fields.text("baseline_model"),
         baseline_cost=fields.amount("baseline_cost"),
@@ -197,12 +204,12 @@ def read_call(row: sqlite3.Row) -> tuple[CallRecord | None, bool]:
     return record, fields.damaged
 
 
-def _note_row(note: LedgerNote) -> tuple[Any, ...]:
+def note_values(note: LedgerNote) -> tuple[Any, ...]:
     """Return the values for `_INSERT_NOTE`."""
     return note.id, micros(note.time), note.kind, _json(without_secrets(dict(note.payload)))
 
 
-def read_note(row: sqlite3.Row) -> tuple[LedgerNote | None, bool]:
+def read_note(row: Mapping[str, Any]) -> tuple[LedgerNote | None, bool]:
     """Return the note in a row of `SELECT_NOTES`, None and True if it is damaged."""
     fields = RowFields(row)
     time, payload = fields.time(), fields.mapping("payload")
