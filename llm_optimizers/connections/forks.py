@@ -10,11 +10,12 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from llm_optimizers.forks import ProcessLock
 
-__all__ = ["ForkAware", "Unforked", "at_fork"]
+__all__ = ["ForkAware", "Unforked", "at_fork", "first_at_fork"]
 
 _FORK_TIMEOUT_S = 1.0  # a fork waits this long for other threads to finish their work
 
@@ -63,6 +64,7 @@ class Unforked(_HeldInForks):
 
 _aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 _aware_lock = _HeldInForks()
+_first: list[Callable[[], None]] = []
 
 
 class _Stopped(threading.local):
@@ -81,7 +83,14 @@ def at_fork(resource: ForkAware) -> None:
         _aware.add(resource)
 
 
+def first_at_fork(work: Callable[[], None]) -> None:
+    """Call a function before every fork, while the connections can still be used."""
+    _first.append(work)
+
+
 def _before() -> None:
+    for work in _first:
+        work()
     deadline = time.monotonic() + _FORK_TIMEOUT_S
     if _aware_lock.acquire(_FORK_TIMEOUT_S):
         _here.resources.append(_aware_lock)

@@ -18,7 +18,7 @@ RENEWED = {
     "coalescing/dispatch.py",
     "coalescing/threads.py",
     "llm_optimizers/forks.py",
-    "costs/ledger/writer.py",  # by `LedgerWriter.renew`
+    "costs/ledger/buffer.py",  # by `EntryBuffer.renew`
 }
 OF_FEW_ARGUMENTS = {
     # Memos of the process whose arguments no user's text can be: paths, names of APIs, nothing.

@@ -1,7 +1,10 @@
 """The ledger: an append-only store of calls and notes.
 
 ledger.py    Ledger: records, reads and sums up
-writer.py    the thread that writes what was recorded
+buffer.py    what waits to be written, bounded
+writer.py    the thread that writes it; losses.py: what it could not write, counted and said
+endings.py   what waits is written before a fork, a signal that ends the process, and its exit
+opening.py   which store a ledger has
 store.py     LedgerStore: what entries are kept in
 sqlite.py    an SQLite file or memory; rows.py: its tables; fields.py: a row's fields, repaired or
              found damaged

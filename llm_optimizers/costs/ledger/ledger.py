@@ -1,9 +1,9 @@
-"""The ledger: an append-only store of calls and notes, in a SQLite file or in memory.
+"""The ledger: an append-only store of calls and notes, in a file, on a server or in memory.
 
-The ledger fails open. Writing never raises and never waits long. An event loop never waits: a
-thread writes what it records (`writer`). While another process has the file locked, records
-wait in memory. If the file is full, read-only or corrupt, the record is dropped and counted, and a
-warning is logged once. Reading raises, since figures from an incomplete ledger would be wrong.
+The ledger fails open. Recording never raises and only adds to a buffer, which a thread writes
+(`buffer.py`, `writer.py`). While the store is locked, full, read-only, damaged or away, records
+wait in memory, and what finds no room there is counted. Reading raises then, since figures from an
+incomplete ledger would be wrong.
 """
 
 from __future__ import annotations
@@ -14,24 +14,26 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
 from llm_optimizers.arguments import function, instance, optional, string, text, with_methods
+from llm_optimizers.costs.ledger.endings import write_before_signals_end
 from llm_optimizers.costs.ledger.fields import micros
-from llm_optimizers.costs.ledger.sqlite import SQLiteLedgerStore
-from llm_optimizers.costs.ledger.store import Entry, LedgerStore, Stored
+from llm_optimizers.costs.ledger.losses import Losses
+from llm_optimizers.costs.ledger.opening import store_at
+from llm_optimizers.costs.ledger.store import Stored
 from llm_optimizers.costs.ledger.writer import LedgerWriter
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise_rows
 from llm_optimizers.effects import in_event_loop
-from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
+from llm_optimizers.errors import ConfigurationError, SchemaError, StoreError
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 from llm_optimizers.warming import WarmsUp
 
@@ -39,66 +41,67 @@ __all__ = ["Ledger"]
 
 T = TypeVar("T")
 
-_log = safe_logger(__name__)
 _ALWAYS = 2**63 - 1
 _PAGE = 1_000
-# Seconds to wait for another process that is writing.
-_WAIT = 1.0
-_WRITE_WAIT = 0.25  # a record that cannot be written by then waits in memory
-_SHORT_WAIT = 0.02  # while the file stays locked: calls must not be slowed
-_READ_WAIT = 5.0  # for records that wait for the lock
+_WAIT = 1.0  # seconds that a reader waits for another process that is writing
 
 
 class Ledger(WarmsUp, PickledAsArguments):
-    """A store of calls with their cost and savings; in memory if no `path` is given.
+    """A store of calls with their cost and savings; in memory if no `path` or `url` is given.
 
-    Safe to share between threads and event loops; several processes may append to one file.
-    `dropped` counts the records that this object could not write. A ledger in memory grows by
-    about one kilobyte per call and ends with the process; it cannot be pickled, since the records
-    of its copy would be lost. A pickled ledger with a file opens it again.
+    `path` is a file, which several processes of one machine may append to; `url` is a Postgres
+    server for several machines (postgresql://…; needs the extra `postgres`). Safe to share between
+    threads and event loops. A ledger in memory grows by about one kilobyte per call and ends with
+    the process; it cannot be pickled, since the records of its copy would be lost. A pickled ledger
+    with a file or server opens it again.
 
-    What is recorded outside an event loop is in the file when `record` returns. What is recorded
-    in one is written by a thread within milliseconds, before the process forks or ends, and by
-    `flush`, `close` and everything that reads; a process killed in between loses it. The same holds
-    for all records while another process has the file locked: up to 10,000 wait for it, and the
-    last ones for five seconds after `close`.
+    What is recorded is in the file within 0.2 seconds: a thread writes many records at once. It
+    also writes before the process forks, exits or is ended by SIGTERM or SIGHUP, and for `flush`,
+    `close` and everything that reads. While 1,000 records wait, a thread that records waits for
+    them, so that a killed process loses no more; an event loop never waits.
+
+    While the store is locked, full, read-only, damaged or away, up to 10,000 records wait for it,
+    and are still tried for a second after `close` or the end of the process (five while it is
+    locked). `dropped` counts those that were lost.
 
     Raises:
         SchemaError: the file holds a ledger of another version, or another program's tables.
+        ImportError: `url` needs the extra `postgres`.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str] | None = None,
         *,
+        url: str | None = None,
         prices: PriceBook | None = None,
         clock: Clock = time.time,
     ) -> None:
         self.prices = PriceBook() if prices is None else instance("prices", prices, PriceBook)
-        self._dropped = 0
         self._clock = function("clock", clock)
-        self._warned = False
-        self._count_lock = ProcessLock()
-        self._locked = False
-        self._store: LedgerStore = SQLiteLedgerStore(path, wait=_WAIT)
-        self._writer = LedgerWriter(self._store, self._drop)
+        self._store = store_at(path, url, wait=_WAIT)
+        self._losses = Losses(self._store.name)
+        self._writer = LedgerWriter(self._store, self._losses)
+        self._lasting = url is not None or self._store.path is not None
         self._sources: weakref.WeakSet[RecordSource] = weakref.WeakSet()
         self._sources_lock = ProcessLock()
+        if self._lasting:
+            write_before_signals_end()
         try:
             self._store.open()
         except SchemaError:
             raise
         except StoreError as error:
-            self._warn(error)
+            self._losses.broken(error)
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
-        if self._store.path is None:
+        if not self._lasting:
             raise ConfigurationError(
                 "a ledger in memory cannot be pickled: what its copy records in another process "
                 "would be lost; give it a file with Ledger(path=…)"
             )
-        return {"path": self._store.path}
+        return {} if self._store.path is None else {"path": self._store.path}
 
     def state_beside_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
@@ -111,9 +114,9 @@ class Ledger(WarmsUp, PickledAsArguments):
         cache hit replaces the cache's own record of it.
         """
         try:
-            self._append(instance("record", record, CallRecord))
+            self._writer.add(instance("record", record, CallRecord))
         except Exception as error:  # noqa: BLE001 - a broken ledger must not cost an answer
-            self._drop(error)
+            self._losses.lost(error)
 
     def record_made(self, make: Callable[[], CallRecord]) -> None:
         """Append the call that `make` returns; in an event loop `make` runs in another thread.
@@ -122,10 +125,12 @@ class Ledger(WarmsUp, PickledAsArguments):
         use, and long texts are counted. Never raises; a `make` that fails counts as a drop.
         """
         try:
-            if not in_event_loop() or not self._writer.add(lambda: self.record(make())):
+            if in_event_loop():
+                self._writer.add(lambda: self.record(make()))
+            else:
                 self.record(make())
         except Exception as error:  # noqa: BLE001 - as in record
-            self._drop(error)
+            self._losses.lost(error)
 
     def note(
         self,
@@ -143,13 +148,13 @@ class Ledger(WarmsUp, PickledAsArguments):
         now = datetime.fromtimestamp(self._clock(), UTC)
         note = LedgerNote(id=own or uuid.uuid4().hex, time=now, kind=kind, payload=payload)
         try:
-            json.dumps(note.payload, allow_nan=False)
+            as_now = json.loads(json.dumps(note.payload, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"the payload of a {kind!r} note must be JSON") from error
         try:
-            self._append(note)
+            self._writer.add(replace(note, payload=as_now))
         except Exception as error:  # noqa: BLE001 - as in record
-            self._drop(error)
+            self._losses.lost(error)
 
     def records(
         self, since: datetime | None = None, until: datetime | None = None
@@ -201,21 +206,19 @@ class Ledger(WarmsUp, PickledAsArguments):
 
         `flush` first for the final number.
         """
-        return self._dropped
+        return self._losses.count
 
     def flush(self) -> None:
-        """Wait until everything recorded so far is written or dropped; reading does so by itself.
+        """Wait until everything recorded so far is written or lost; reading does so by itself.
 
         In an event loop call it, `summary` and `close` in a thread, as with all that reads a file.
 
         Raises:
-            StoreError: another process has the file locked, and records still wait for it.
+            StoreError: the store fails or has been locked for five seconds; records wait for it.
         """
-        if not self._writer.wait(_READ_WAIT, locked_only=True):
-            raise BusyError(
-                f"{self._store.name} is locked by another process, and records wait for it: "
-                "wait for that process or stop it"
-            )
+        error = self._writer.wait()
+        if error is not None:
+            raise type(error)(f"records wait to be written: {error}") from error
 
     def add_source(self, source: RecordSource) -> None:
         """Let a source write its records before the ledger is read or closed, while it exists."""
@@ -243,37 +246,6 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> None:
         self.close()
 
-    def _append(self, entry: Entry) -> None:
-        """Have one entry written by the thread, in an event loop, or write it now.
-
-        Each is a separate transaction outside a loop: a killed process loses at most this one.
-        """
-        if not self._writer.runs_here:
-            self._check_open()
-        if in_event_loop():
-            if not self._writer.add(lambda: entry):
-                self._write(entry)
-        elif not self._writer.waiting:
-            self._write(entry)
-        elif self._writer.add(lambda: entry):  # after the waiting ones
-            self._locked = not self._writer.wait(self._patience)
-        else:
-            self._write(entry)
-
-    def _write(self, entry: Entry) -> None:
-        try:
-            self._store.write([entry], wait=self._patience)
-        except BusyError:
-            self._locked = True
-            if not self._writer.add(lambda: entry):
-                raise
-        else:
-            self._locked = False
-
-    @property
-    def _patience(self) -> float:
-        return _SHORT_WAIT if self._locked else _WRITE_WAIT
-
     def _calls(
         self, since: datetime | None, until: datetime | None
     ) -> Iterator[tuple[CallRecord | None, bool]]:
@@ -291,9 +263,9 @@ class Ledger(WarmsUp, PickledAsArguments):
         seen = 0
         for source in self._all_sources():
             source.settle()
-        self.flush()
         while True:
             try:
+                self.flush()
                 self._check_open()
                 found = page(seen)
             except StoreError as error:
@@ -310,22 +282,6 @@ class Ledger(WarmsUp, PickledAsArguments):
     def _check_open(self) -> None:
         if self._writer.closed:
             raise StoreError("the ledger is closed")
-
-    def _drop(self, error: Exception) -> None:
-        with self._count_lock:
-            self._dropped += 1
-        self._warn(error)
-
-    def _warn(self, error: Exception) -> None:
-        if self._warned:
-            return
-        self._warned = True
-        _log.warning(
-            "%s cannot be written: records are dropped and counted in Ledger.dropped (%s: %s)",
-            self._store.name,
-            type(error).__name__,
-            error,
-        )
 
 
 def checked_ledger(ledger: Ledger | None) -> Ledger | None:

@@ -199,6 +199,7 @@ for number in range(many):
         id=f"{worker}-{number}", time=datetime(2026, 11, 1, tzinfo=UTC), model="gpt-4o",
         usage=Usage(input_tokens=1), cost=Decimal(1), baseline_model="gpt-4o",
         baseline_cost=Decimal(1)))
+    ledger.flush()
     if ledger.dropped:
         sys.exit(f"dropped {number}")
     print(number, flush=True)
@@ -227,7 +228,7 @@ def test_processes_that_create_a_file_and_append_together_lose_no_record(tmp_pat
         assert sorted(ids(ledger)) == sorted(f"{w}-{n}" for w in "ab" for n in range(200))
 
 
-def test_every_committed_row_survives_kill_9(tmp_path):
+def test_what_was_flushed_survives_kill_9(tmp_path):
     path = tmp_path / "ledger.db"
     process = start_appending(path, "x", 1_000_000)
     process.stdin.write("go\n")
@@ -257,7 +258,7 @@ def test_forked_children_append_through_separate_connections(tmp_path):
 
     def keep_appending():
         for number in itertools.count():
-            if done.is_set():
+            if done.wait(0.001):
                 return
             ledger.record(make_record(f"parent-{number}"))
 
@@ -291,20 +292,24 @@ def make_ledger(path):
         ledger.record(make_record("before"))
 
 
-def test_a_corrupt_file_drops_records_with_one_warning_and_gives_no_summary(tmp_path, caplog):
+def test_a_corrupt_file_loses_records_with_one_warning_and_gives_no_summary(tmp_path, caplog):
     path = tmp_path / "ledger.db"
     corrupt(path)
     with Ledger(path) as ledger:
         for number in range(3):
             ledger.record(make_record(str(number)))
             ledger.note("label", {})
-        assert ledger.dropped == 6
+        with pytest.raises(StoreError, match="records wait"):
+            ledger.flush()
+        assert ledger.dropped == 0
         assert [r.levelno for r in caplog.records] == [logging.WARNING]
         assert str(path) in caplog.text
         with pytest.raises(StoreError, match="cannot be read"):
             list(ledger.records())
         with pytest.raises(StoreError, match="cannot be read"):
             ledger.summary()
+    assert ledger.dropped == 6
+    assert len(caplog.records) == 1
 
 
 def test_a_file_whose_table_was_dropped_raises_when_read(tmp_path):
@@ -338,31 +343,49 @@ def opened_with(monkeypatch, ledger, mode, after=()):
     return made
 
 
-def test_a_read_only_file_can_still_be_read(tmp_path, monkeypatch, caplog):
+def test_a_read_only_file_is_read_unless_records_wait_for_it(tmp_path, monkeypatch, caplog):
     path = tmp_path / "ledger.db"
     make_ledger(path)
     opened_with(monkeypatch, path, "ro")
     with Ledger(path) as ledger:
+        assert ids(ledger) == ["before"]
         ledger.record(make_record("lost"))
         ledger.record(make_record("lost too"))
-        assert ledger.dropped == 2
-        assert ids(ledger) == ["before"]
+        with pytest.raises(StoreError, match="readonly"):
+            ids(ledger)
+    assert ledger.dropped == 2
     assert caplog.text.count("readonly") == 1
 
 
-def test_a_full_disk_drops_records_until_there_is_room(tmp_path, monkeypatch):
+def test_records_wait_in_order_while_a_disk_is_full(tmp_path, monkeypatch, caplog):
     path = tmp_path / "ledger.db"
     make_ledger(path)
     made = opened_with(monkeypatch, path, "rw", ["PRAGMA max_page_count = 1"])
     with Ledger(path) as ledger:
-        for number in range(300):
+        for number in range(3_000):
             ledger.record(make_record(str(number)))
-        dropped = ledger.dropped
-        assert 0 < dropped < 300
+        with pytest.raises(StoreError, match="make room"):
+            ledger.summary()
+        ledger.record(make_record("last"))
         made[-1].execute("PRAGMA max_page_count = 100000")
-        ledger.record(make_record("room again"))
-        assert ledger.dropped == dropped
-        assert len(ids(ledger)) == 1 + 300 - dropped + 1
+        assert ids(ledger) == ["before", *map(str, range(3_000)), "last"]
+        assert ledger.dropped == 0
+    assert caplog.text.count("records wait") == 1
+
+
+def test_what_finds_no_room_in_memory_while_a_disk_is_full_is_counted(tmp_path, monkeypatch):
+    path = tmp_path / "ledger.db"
+    make_ledger(path)
+    made = opened_with(monkeypatch, path, "rw", ["PRAGMA max_page_count = 1"])
+    with Ledger(path) as ledger:
+        for number in range(12_000):
+            ledger.record(make_record(str(number)))
+        made[-1].execute("PRAGMA max_page_count = 100000")
+        found = len(ids(ledger)) - 1
+        assert found >= 10_000
+        assert found + ledger.dropped == 12_000
+        ledger.record(make_record("after"))
+        assert ids(ledger)[-1] == "after"
 
 
 def test_records_wait_while_another_process_has_the_file_locked(tmp_path, monkeypatch, caplog):
@@ -426,11 +449,11 @@ def test_a_folder_that_cannot_be_created_is_tried_again(tmp_path, caplog):
     path = tmp_path / "later" / "ledger.db"
     path.parent.write_text("a file in the way of the folder")
     with Ledger(path) as ledger:
-        ledger.record(make_record("lost"))
-        path.parent.unlink()
         ledger.record(make_record("kept"))
-        assert ids(ledger) == ["kept"]
-        assert ledger.dropped == 1
+        path.parent.unlink()
+        ledger.record(make_record("too"))
+        assert ids(ledger) == ["kept", "too"]
+        assert ledger.dropped == 0
     assert caplog.text.count("cannot be used") == 1
 
 

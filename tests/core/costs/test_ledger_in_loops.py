@@ -151,7 +151,7 @@ def test_reading_waits_for_a_lock_and_then_says_what_holds_it(path):
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         asyncio.run(recorded(ledger, "waiting"))
-        with pytest.raises(StoreError, match="locked by another process"):
+        with pytest.raises(StoreError, match="another process has locked it"):
             ledger.summary()
         other.execute("ROLLBACK")
     assert ledger.summary().requests == 1
