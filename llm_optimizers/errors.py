@@ -62,7 +62,14 @@ class ConfigurationError(LLMOptimizersError, ValueError):
 
 
 class UnpricedError(LLMOptimizersError, LookupError):
-    """No price is known for a model; the message says how to give one."""
+    """No price is known for a model; the message says how to give one.
+
+    `reason` is a short text that is the same for all calls without a price for that reason.
+    """
+
+    def __init__(self, message: str = "", *, reason: str = "no price") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class StoreError(LLMOptimizersError):

@@ -59,6 +59,7 @@ _KINDS: Mapping[str, arguments.Kinds] = {
     "error": _TEXT,
     "priced_by": _TEXT,
     "unpriced": _TEXT,
+    "at_least": _AMOUNT,
     "suspicious": bool,
     "held_out": (bool, NoneType),
     "baseline_low": _AMOUNT,
@@ -100,8 +101,9 @@ class CallRecord:
     cannot be (the clock was set back) is kept as unknown, so that the call is not lost.
 
     `priced_by` says where `cost` comes from, None if that is not known or there is no cost; then
-    `unpriced` may give the reason. `suspicious` usage cannot be right (more cached tokens than
-    input, a negative count) and was priced at the dearest reading.
+    `unpriced` may give the reason, and `at_least` the dollars of those parts of the call that have
+    a price (the tokens, where only a search has none). `suspicious` usage cannot be right (more
+    cached tokens than input, a negative count) and was priced at the dearest reading.
 
     A call that is `held_out` went without any strategy, to measure what they really save; False is
     the other group, None no measurement, and `bucket` a random part of the group (see `holdout`).
@@ -131,6 +133,7 @@ class CallRecord:
     error: str | None = None
     priced_by: PricedBy | None = None
     unpriced: str | None = None
+    at_least: Decimal | None = None
     suspicious: bool = False
     held_out: bool | None = None
     bucket: int | None = None
@@ -164,6 +167,8 @@ class CallRecord:
         """Make each amount that is none unknown; savings are known all or not at all."""
         if self.cost is not None:
             object.__setattr__(self, "cost", dollars_or_none(self.cost))
+        if self.at_least is not None:
+            object.__setattr__(self, "at_least", dollars_or_none(self.at_least))
         if self.baseline_cost is not None:
             object.__setattr__(self, "baseline_cost", dollars_or_none(self.baseline_cost))
         if self.baseline_low is not None:

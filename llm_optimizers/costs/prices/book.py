@@ -23,6 +23,7 @@ from llm_optimizers.arguments import (
     whole,
 )
 from llm_optimizers.costs.prices import catalog
+from llm_optimizers.costs.prices.bill import Bill, bill
 from llm_optimizers.costs.prices.names import ModelName, canonical_provider, parse_model
 from llm_optimizers.costs.prices.rates import (
     ModelPrice,
@@ -30,7 +31,6 @@ from llm_optimizers.costs.prices.rates import (
     RateCard,
     Rates,
     ServiceTier,
-    bill,
 )
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
@@ -54,11 +54,11 @@ _TIERS = get_args(ServiceTier)
 class _Cache:
     """Lookups in one snapshot of the price list; single dict operations need no lock.
 
-    `listings` holds an error message instead of a listing for names that have no list price.
+    `listings` holds an error instead of a listing for names that have no list price.
     """
 
     snapshot: DataSnapshot
-    listings: dict[ModelName, catalog.Listing | str] = field(default_factory=dict)
+    listings: dict[ModelName, catalog.Listing | UnpricedError] = field(default_factory=dict)
     cards: dict[tuple[Any, ...], RateCard] = field(default_factory=dict)
 
 
@@ -72,7 +72,7 @@ class PriceBook(WarmsUp, PickledAsArguments):
 
     What has no published price is unpriced: a batch or flex tier without one (all of Azure's), a
     tier before its price is known, a model that is not billed by tokens, a name that only
-    resembles a listed one. Only tokens are priced, not searches, images or other extras.
+    resembles a listed one, a part of a call (audio, a search) that no rate is known for.
     """
 
     def __init__(
@@ -106,11 +106,30 @@ class PriceBook(WarmsUp, PickledAsArguments):
             UnpricedError: no price is known; the message says what to do.
             ConfigurationError: there is no such tier.
         """
-        card = self._card(model, provider, at, tier)
-        cost = bill(card, instance("usage", usage, Usage))
-        if cost is None:
-            raise _unpriced(model, provider, tier, "it has no price for output tokens")
-        return cost
+        found = bill(self._card(model, provider, at, tier), instance("usage", usage, Usage))
+        if found.unpriced is not None:
+            raise _unpriced(model, provider, tier, found.unpriced, found.unpriced)
+        return found.known
+
+    def bill(
+        self,
+        usage: Usage,
+        model: str,
+        *,
+        provider: str | None = None,
+        at: datetime | None = None,
+        tier: ServiceTier = "standard",
+    ) -> Bill:
+        """Return the bill of one call, part by part; it says why, if the cost is not known.
+
+        Raises:
+            ConfigurationError: there is no such tier.
+        """
+        instance("usage", usage, Usage)
+        try:
+            return bill(self._card(model, provider, at, tier), usage)
+        except UnpricedError as error:
+            return Bill(unpriced=error.reason)
 
     def rates(
         self,
@@ -213,14 +232,15 @@ class PriceBook(WarmsUp, PickledAsArguments):
         if own is not None:
             card = RateCard.of(own, tier)
             if card is None:
-                reason = f"your own price does not cover the {tier} tier"
-                raise _unpriced(model, provider, tier, reason)
+                detail = f"your own price does not cover the {tier} tier"
+                reason = f"no price for the {tier} tier"
+                raise _unpriced(model, provider, tier, detail, reason)
         else:
             try:
                 listing = self._listing(cache, wanted)
                 card = catalog.rate_card(listing, moment, tier)
             except UnpricedError as error:
-                raise _unpriced(model, provider, tier, str(error)) from None
+                raise _unpriced(model, provider, tier, str(error), error.reason) from None
             within_a_day = listing.changes_within_a_day
         _add(cards, (*day, moment.hour, moment.minute) if within_a_day else day, card)
         return card
@@ -251,10 +271,10 @@ class PriceBook(WarmsUp, PickledAsArguments):
             try:
                 found = catalog.find_listing(cache.snapshot, wanted)
             except UnpricedError as error:
-                found = str(error)
+                found = UnpricedError(str(error), reason=error.reason)
             _add(cache.listings, wanted, found)
-        if isinstance(found, str):
-            raise UnpricedError(found)
+        if isinstance(found, UnpricedError):
+            raise UnpricedError(str(found), reason=found.reason)
         return found
 
 
@@ -264,11 +284,14 @@ def _add(cache: dict[K, V], key: K, value: V) -> None:
     cache[key] = value
 
 
-def _unpriced(model: str, provider: str | None, tier: str, reason: str) -> UnpricedError:
+def _unpriced(
+    model: str, provider: str | None, tier: str, detail: str, reason: str
+) -> UnpricedError:
     source = "" if provider is None else f" from {provider}"
     discount = ", batch_discount=Decimal('…')" if tier == "batch" else ""
     return UnpricedError(
-        f"no {tier} price is known for {model!r}{source}: {reason}. Give your own with PriceBook("
+        f"no {tier} price is known for {model!r}{source}: {detail}. Give your own with PriceBook("
         f"{{{model!r}: ModelPrice(input=Decimal('…'), output=Decimal('…'){discount})}}), "
-        "in dollars per million tokens; 0 for a model you host yourself."
+        "in dollars per million tokens; 0 for a model you host yourself.",
+        reason=reason,
     )

@@ -29,10 +29,20 @@ __all__ = [
 # names of the price list. Self-hosted servers have a name and no list price.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "anthropic": (),
-    "aws": ("bedrock", "bedrock_converse", "amazon_bedrock", "amazon-bedrock", "anthropic_bedrock"),
+    "aws": (
+        "bedrock",
+        "bedrock_converse",
+        "amazon_bedrock",
+        "amazon-bedrock",
+        "anthropic_bedrock",
+        "anthropic-bedrock",
+        "anthropic-mantle",
+        "openai-mantle",
+    ),
     "azure": ("azure_openai", "azure-openai", "azure_ai", "azure_ad"),
     "cerebras": (),
     "cohere": ("cohere_chat",),
+    "databricks": (),
     "deepseek": (),
     "fireworks": ("fireworks_ai", "fireworks-ai"),
     "google": (
@@ -61,6 +71,13 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "llamacpp": ("llama_cpp", "llama-cpp", "llamafile"),
     "lmstudio": ("lm_studio",),
     "sglang": (),
+    "gpt4all": (),
+    "localai": (),
+    "mlx": (),
+    "openllm": (),
+    "tgi": ("textgeninference", "huggingface_textgen_inference"),
+    "transformers": ("huggingfacepipeline", "huggingface_pipeline"),
+    "xinference": (),
 }
 _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in (name, *aliases)}
 
@@ -101,25 +118,39 @@ def provider_of(class_name: str, stated: str = "") -> str | None:
 
 
 def parse_model(model: str, provider: str | None = None) -> ModelName:
-    """Split a provider prefix from a model's name.
+    """Split a provider prefix and a path from a model's name.
 
     The prefix must be a known provider and, if `provider` is given, the same one:
-    `openai/gpt-4o` from openrouter keeps its name. Google's names may be paths (`models/…`).
+    `openai/gpt-4o` from openrouter keeps its name. LiteLLM's names have a prefix, and for Bedrock a
+    route and a region (`bedrock/converse/…`). Google's names may be paths (`models/…`), Bedrock's
+    ARNs, Fireworks' short. A vendor before a dot (`us.anthropic.…`) means Bedrock.
     """
     name = model.strip().lower()
-    # LiteLLM puts the provider in the model's name.
     given = None if provider is None else canonical_provider(provider)
-    if given == "litellm":
+    if given in _GATEWAYS:
         given = None
-    path = _GOOGLE_PATH.match(name)
-    if path is not None and given in (None, "google"):
-        return ModelName(provider="google", name=name[path.end() :])
     ends = [end for end in (name.find("/"), name.find(":")) if end > 0]
-    if ends:
-        prefix = _CANONICAL.get(name[: min(ends)])
-        if prefix is not None and given in (None, prefix):
-            return ModelName(provider=prefix, name=name[min(ends) + 1 :])
-    return ModelName(provider=given, name=name)
+    prefix = name[: min(ends)] if ends else ""
+    if prefix in _GATEWAYS and given is None:
+        return parse_model(name[len(prefix) + 1 :])
+    known = _CANONICAL.get(prefix)
+    if known is not None and given in (None, known):
+        given, name = known, name[len(prefix) + 1 :]
+    return _without_path(given, name)
+
+
+def _without_path(provider: str | None, name: str) -> ModelName:
+    """Return a model's name without the path that only says where it is."""
+    if provider == "aws" or (provider is None and _AWS_ID.match(name)):
+        provider, name = "aws", _AWS_ROUTE.sub("", name)
+        arn = _AWS_ARN.match(name)
+        name = name if arn is None else arn["model"] or name
+    elif provider == "fireworks" and name and "/" not in name:
+        name = f"accounts/fireworks/models/{name}"
+    # Google's own resource names, which also its endpoint in OpenAI's format takes.
+    elif provider in (None, "google", "openai") and (path := _GOOGLE_PATH.match(name)):
+        provider, name = "google", name[path.end() :]
+    return ModelName(provider=provider, name=name)
 
 
 # https://platform.openai.com/docs/models, https://docs.anthropic.com/en/docs/about-claude/models,
@@ -131,21 +162,35 @@ _APPENDED = re.compile(
 )
 # https://ai.google.dev/api/models, https://cloud.google.com/vertex-ai/docs/reference/rest
 _GOOGLE_PATH = re.compile(
-    r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/google/)?models/(?=[^/]+$)"
+    r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/[^/]+/)?models/(?=[^/]+$)"
 )
-_AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global)\.")
+# Of the ARNs of application inference profiles, prompt routers, imported, custom and provisioned
+# models none names its model
+# (https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-create.html).
+_AWS_ARN = re.compile(
+    r"^arn:aws[a-z-]*:bedrock:[^:]*:[^:]*:(?:(?:foundation-model|inference-profile)/(?P<model>[^/]+)$)?"
+)
+_AWS_ID = re.compile(r"^(?:arn:aws[a-z-]*:bedrock:|(?:[a-z]+(?:-[a-z]+)?\.)?[a-z0-9]+\.[a-z])")
+_AWS_ROUTE = re.compile(r"^(?:(?:converse|invoke|converse_like)/)?(?:[a-z]{2}(?:-[a-z]+)+-\d/)?")
+# "regional." stands in the price list for all of them but "global.".
+_AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global|regional)\.")
+_GATEWAYS = frozenset({"litellm", "litellm_proxy", "litellm-proxy"})
 _FUZZY = ("starts_with", "ends_with", "contains")
 
 
 def is_same_model(listed_id: str, rule: Any, name: str) -> bool:
     """Whether `name` (lower case), which `rule` accepts, is exactly the model `listed_id`.
 
-    `rule` is a match clause of genai-prices. A path before the name (`models/…`, an ARN) and
-    Bedrock's region are ignored.
+    `rule` is a match clause of genai-prices. A path before the name and Bedrock's region and
+    vendor are ignored. A fine-tuned model has another price than the one it is made from.
     """
+    listed = listed_id.lower()
+    if _is_tuned(name) != _is_tuned(listed):
+        return False
     last = name.rsplit("/", 1)[-1]
-    names = {name, last, _AWS_REGION.sub("", last)}
-    if listed_id.lower() in names:
+    bare = _AWS_REGION.sub("", last)
+    names = {name, last, bare, bare.removeprefix("anthropic.")}
+    if listed in names or _AWS_REGION.sub("", listed) in names:
         return True
     stems = {_stem(each) for each in names}
     for kind, text in _clauses(rule):
@@ -164,6 +209,11 @@ def _clauses(rule: Any) -> Iterator[tuple[str, str]]:
     for kind, text in vars(rule).items():
         if isinstance(text, str):
             yield kind, text
+
+
+def _is_tuned(name: str) -> bool:
+    """Whether it is a fine-tuned model, by OpenAI's name for it or by Azure's."""
+    return name.startswith("ft:") or ".ft-" in name
 
 
 def _anchored(pattern: str) -> bool:
