@@ -2,6 +2,7 @@
 
 book.py      PriceBook: what a call costs on its date
 catalog.py   list prices from genai-prices, with stricter checks
-rates.py     ModelPrice, Rates, ServiceTier, and the bill of a usage
+rates.py     ModelPrice, Rates, and the bill of a usage
+tiers.py     ServiceTier, and every provider's words for it
 names.py     a model's provider, and whether a listed name is really that model
 """

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias
 
 from llm_optimizers.arguments import amount, refuse
+from llm_optimizers.costs.prices.tiers import ServiceTier
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.failures.attributes import attribute
 
 __all__ = [
     "ModelPrice",
@@ -22,37 +21,9 @@ __all__ = [
     "Rates",
     "ServiceTier",
     "bill",
-    "service_tier",
-    "stated_tier",
 ]
 
-ServiceTier: TypeAlias = Literal["standard", "batch", "flex", "priority"]
-_TIERS: tuple[ServiceTier, ...] = ("batch", "flex", "priority")
-
 _ZERO = Decimal(0)
-
-
-def service_tier(name: str) -> ServiceTier:
-    """Return the tier of a provider's name for it; other names (`default`, `auto`) are standard."""
-    return next((tier for tier in _TIERS if tier == name.strip().lower()), "standard")
-
-
-def stated_tier(answer: object) -> str:
-    """Return the tier that a provider's answer names, in its own word; "" if it names none.
-
-    It is a field of OpenAI's answers, an object in Bedrock's
-    (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html), the last
-    event of its streams included, and stands among the counts of Anthropic's
-    (https://docs.anthropic.com/en/api/service-tiers).
-    """
-    places = (
-        ("service_tier",),
-        ("serviceTier", "type"),
-        ("metadata", "serviceTier", "type"),
-        ("usage", "service_tier"),
-    )
-    found = (attribute(answer, *path) for path in places)
-    return next((name for name in found if isinstance(name, str) and name), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

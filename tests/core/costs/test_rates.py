@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from llm_optimizers.costs import ModelPrice, Usage
-from llm_optimizers.costs.prices.rates import RateCard, Rates, bill, service_tier
+from llm_optimizers.costs.prices.rates import RateCard, Rates, bill
+from llm_optimizers.costs.prices.tiers import service_tier
 from llm_optimizers.errors import ConfigurationError
 
 D = Decimal
