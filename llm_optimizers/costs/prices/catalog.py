@@ -38,6 +38,7 @@ _CONTEXTS: dict[ServiceTier, dict[str, str]] = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
+    "other": {"service_tier": "other"},  # in no list, so that it is refused
 }
 # Providers that develop the models they list. A name without a provider is never looked up at
 # providers that only host models: an open model more likely runs on the user's machine.
