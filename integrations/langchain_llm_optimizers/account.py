@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
 from langchain_llm_optimizers.usage import baseline_call_of, removed_of, reported_by
 from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
-from llm_optimizers.costs import Ledger, Usage
+from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.call import Call, CallShare, Reported
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext
 from llm_optimizers.costs.prices.names import provider_of
@@ -32,7 +32,6 @@ __all__ = [
     "first_generations",
     "hit_mark",
     "record_hit",
-    "usage_of_result",
     "user_tags",
 ]
 
@@ -80,22 +79,25 @@ def call_of_run(
     latency_s: float | None,
     status: Status = "ok",
     error: str | None = None,
-    reported: Usage | None = None,
+    reported: Reported | None = None,
     unanswered: bool = False,
 ) -> Call:
     """Return the call of one model run, which may be a cache hit.
 
-    `reported` is usage that came outside the message, if any.
+    `reported` is what came outside the message, if anything.
     """
     mark, message = hit_mark(generations), _message(generations)
-    report = Reported() if message is None or mark is not None else reported_by(message)
+    beside = reported or Reported()
+    report = beside if message is None or mark is not None else reported_by(message)
+    if report.usage is None:
+        report = replace(report, usage=beside.usage)
     return Call(
         id=run.id if mark is None else mark["id"] or run.id,
         time=run.started,
         asked=run.model,
         answered=report.model if mark is None else str(mark.get("model") or ""),
         provider=run.provider,
-        reported=report.usage or reported,
+        reported=report.usage,
         tier=report.tier,
         context=run.context,
         removed=run.removed,
@@ -192,16 +194,3 @@ def _share(message: AIMessage | None) -> CallShare | None:
 def first_generations(response: LLMResult) -> list[Generation]:
     """Return the generations of the first prompt; LangChain opens a run for each prompt."""
     return list(response.generations[0]) if response.generations else []
-
-
-def usage_of_result(response: LLMResult) -> Usage | None:
-    """Return the usage of a completion model's run, from `llm_output`.
-
-    If several prompts were sent together, LangChain gives the whole usage to the first run and none
-    to the others, so they add up.
-    """
-    raw = (response.llm_output or {}).get("token_usage")
-    if not isinstance(raw, Mapping):
-        return None
-    chat = any(isinstance(each, ChatGeneration) for each in first_generations(response))
-    return Usage.read(raw) if raw or chat else Usage()

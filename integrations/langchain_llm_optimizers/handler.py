@@ -24,14 +24,14 @@ from langchain_llm_optimizers.account import (
     call_of_share,
     first_generations,
     hit_mark,
-    usage_of_result,
 )
 from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import core_message
 from langchain_llm_optimizers.running import when_running
+from langchain_llm_optimizers.usage import reported_by_result
 from llm_optimizers.arguments import with_methods
 from llm_optimizers.costs import Ledger, Summary, Usage
-from llm_optimizers.costs.call import Call, status_of
+from llm_optimizers.costs.call import Call, Reported, status_of
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
@@ -157,7 +157,8 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was recorded already."""
-        self._end(str(run_id), first_generations(response), "ok", None, usage_of_result(response))
+        reported = reported_by_result(response)
+        self._end(str(run_id), first_generations(response), "ok", None, reported)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a failed run, or an abandoned stream with the tokens used until then."""
@@ -238,7 +239,7 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
         generations: Sequence[Generation],
         status: Status,
         error: str | None,
-        reported: Usage | None = None,
+        reported: Reported | None = None,
         *,
         unanswered: bool = False,
     ) -> None:

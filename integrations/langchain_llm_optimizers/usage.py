@@ -1,4 +1,4 @@
-"""Read tokens, model names and service tiers from LangChain's messages."""
+"""Find what providers report in LangChain's messages; the core reads it."""
 
 from __future__ import annotations
 
@@ -7,61 +7,64 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 
 from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
 from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark
-from llm_optimizers.costs import ServiceTier, Usage
+from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, baseline_call
-from llm_optimizers.costs.prices.rates import service_tier, stated_tier
 from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.reports import Report
 
 __all__ = [
     "baseline_call_of",
     "model_of",
     "removed_of",
     "reported_by",
-    "service_tier_of",
+    "reported_by_result",
     "share_of",
     "usage_of",
 ]
 
-_TIERED: tuple[ServiceTier, ...] = ("flex", "priority")
-# Where integrations put the provider's own counts, even if they also translate them.
-_RAW_KEYS = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics")
-
-
-def usage_of(message: AIMessage) -> Usage | None:
-    """Return the tokens that the provider reported, None if it reported none.
-
-    `usage_metadata` includes cached tokens in the input and reasoning in the output, as `Usage`
-    does (https://reference.langchain.com/python/langchain_core/messages/#UsageMetadata). If an
-    integration does not set it, or to zeros, the provider's own counts are read.
-    """
-    raw: Mapping[str, Any] = message.usage_metadata or {}
-    if not _count(raw, "input_tokens") and not _count(raw, "output_tokens"):
-        metadata = message.response_metadata
-        candidates = (*(metadata.get(name) for name in _RAW_KEYS), metadata)
-        found = (Usage.read(counts) for counts in candidates)
-        return next((usage for usage in found if usage is not None), None)
-    read: Mapping[str, Any] = raw.get("input_token_details") or {}
-    written: Mapping[str, Any] = raw.get("output_token_details") or {}
-    hour = _count(read, "ephemeral_1h_input_tokens")
-    five = _count(read, "ephemeral_5m_input_tokens")
-    return Usage(
-        input_tokens=_count(raw, "input_tokens"),
-        output_tokens=_count(raw, "output_tokens"),
-        cache_read_tokens=_tiered(read, "cache_read"),
-        cache_write_tokens=max(_tiered(read, "cache_creation"), hour + five),
-        cache_write_1h_tokens=hour,
-        reasoning_tokens=_tiered(written, "reasoning"),
-        input_audio_tokens=_count(read, "audio"),
-        output_audio_tokens=_count(written, "audio"),
-    )
+_TIERED = ("flex", "priority")
 
 
 def reported_by(message: AIMessage) -> Reported:
-    """Return what the provider reported with an answer."""
-    return Reported(model=model_of(message), usage=usage_of(message), tier=service_tier_of(message))
+    """Return what the provider reported with an answer.
+
+    Its own counts, where an integration keeps them, say more than `usage_metadata`, in which
+    LangChain has only those it knows; but of a stream only that may be left, and of the tier only
+    the names of its counts.
+    """
+    additional = message.additional_kwargs
+    parts = {name: additional.get(name) for name in ("tool_outputs", "usage")}
+    translated: Mapping[str, Any] = message.usage_metadata or {}
+    report = Report(adds_up=True)
+    report.add(message.response_metadata, {"content": message.content, **parts}, translated)
+    counted = translated.get("output_token_details") or {}
+    report.add_tier(next((tier for tier in _TIERED if tier in counted), ""))
+    return report.reported()
+
+
+def reported_by_result(response: LLMResult) -> Reported | None:
+    """Return what the provider reported of a completion model's run, from `llm_output`.
+
+    If several prompts were sent together, LangChain gives the whole usage to the first run and none
+    to the others, so they add up; their usage is zero. None if nothing is said.
+    """
+    given = response.llm_output or {}
+    counts = given.get("token_usage", given.get("usage"))
+    if not isinstance(counts, Mapping):
+        return None
+    first = response.generations[0] if response.generations else []
+    if not counts and not any(isinstance(each, ChatGeneration) for each in first):
+        return Reported(usage=Usage())
+    return Report(adds_up=True).add(given).reported()
+
+
+def usage_of(message: AIMessage) -> Usage | None:
+    """Return what the provider reported as used, None if it reported nothing."""
+    return reported_by(message).usage
 
 
 def share_of(message: AIMessage) -> CallShare:
@@ -89,25 +92,6 @@ def model_of(message: AIMessage) -> str:
     """Return the model that the provider names in its answer, "" if it names none."""
     metadata = message.response_metadata
     return str(metadata.get("model_name") or metadata.get("model") or "")
-
-
-def service_tier_of(message: AIMessage) -> ServiceTier:
-    """Return the service tier of the answer; a stream shows it only in the names of its counts."""
-    raw: Mapping[str, Any] = message.usage_metadata or {}
-    named = stated_tier(message.response_metadata)
-    counted = raw.get("output_token_details") or {}
-    in_counts = next((tier for tier in _TIERED if tier in counted), None)
-    return in_counts or service_tier(named)
-
-
-def _tiered(raw: Mapping[str, Any], name: str) -> int:
-    """Return a count that langchain-openai may prefix with the tier: `flex_cache_read`."""
-    return sum(_count(raw, f"{prefix}{name}") for prefix in ("", "flex_", "priority_"))
-
-
-def _count(raw: Mapping[str, Any], name: str) -> int:
-    value = raw.get(name)
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
 def removed_of(mark: object) -> RemovedTokens:

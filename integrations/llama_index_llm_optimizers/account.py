@@ -14,10 +14,9 @@ from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.messages import core_message
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Call, ServedAnswer
+from llm_optimizers.costs.call import Call, Reported, ServedAnswer
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
 from llm_optimizers.costs.prices.names import provider_of
-from llm_optimizers.costs.prices.rates import service_tier
 from llm_optimizers.costs.records import Status
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
@@ -61,9 +60,7 @@ class CallInfo:
 class Outcome:
     """How a call ended: what the provider reported, and the latency in seconds."""
 
-    model: str = ""
-    usage: Usage | None = None
-    service_tier: str = ""
+    reported: Reported = field(default_factory=Reported)
     latency_s: float | None = None
     status: Status = "ok"
     error: str | None = None
@@ -76,10 +73,10 @@ def call_of(info: CallInfo, outcome: Outcome) -> Call:
         id=info.id,
         time=info.started,
         asked=info.model,
-        answered=outcome.model,
+        answered=outcome.reported.model,
         provider=provider_of(info.class_name),
-        reported=outcome.usage,
-        tier=service_tier(outcome.service_tier),
+        reported=outcome.reported.usage,
+        tier=outcome.reported.tier,
         context=info.context,
         tags=user_tags(info.tags),
         latency_s=outcome.latency_s,

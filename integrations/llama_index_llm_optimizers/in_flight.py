@@ -13,11 +13,11 @@ from typing import Any
 
 from llama_index_llm_optimizers.account import CallInfo, Outcome
 from llama_index_llm_optimizers.call import Reply
-from llama_index_llm_optimizers.usage import latest_usage, model_of, service_tier_of, usage_of
-from llm_optimizers.costs import Usage
+from llama_index_llm_optimizers.usage import add_reply
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.reports import Report
 from llm_optimizers.forks import ProcessLock
 
 __all__ = ["InFlightCall", "InFlightCalls"]
@@ -33,23 +33,17 @@ class InFlightCall:
     clock: float = field(default_factory=time.perf_counter)
     nested: bool = False
     last: Reply | None = None
-    usage: Usage | None = None
-    model: str = ""
-    service_tier: str = ""
+    report: Report = field(default_factory=Report)
 
     def add_reply(self, reply: Reply) -> None:
         """Add a chunk, or the whole response."""
         self.last = reply
-        self.usage = latest_usage(self.usage, usage_of(reply))
-        self.model = model_of(reply) or self.model
-        self.service_tier = service_tier_of(reply) or self.service_tier
+        add_reply(self.report, reply)
 
     def outcome(self, status: Status, error: str | None, *, unanswered: bool = False) -> Outcome:
         """Return how the call ended."""
         return Outcome(
-            model=self.model,
-            usage=self.usage,
-            service_tier=self.service_tier,
+            reported=self.report.reported(),
             latency_s=time.perf_counter() - self.clock,
             status=status,
             error=error,

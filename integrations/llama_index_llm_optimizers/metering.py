@@ -107,7 +107,8 @@ class UsageMeter(BaseEventHandler):
         if call is None or event.response is None or self._calls.is_repeat(event.response.raw):
             return
         call.add_reply(event.response)
-        call.info.tags[self._tag].add(call.usage, call.model or call.info.model)
+        reported = call.report.reported()
+        call.info.tags[self._tag].add(reported.usage, reported.model or call.info.model)
 
     def _total_of(self, event: BaseEvent) -> UsageTotal | None:
         return self._totals.get(str(event.tags.get(self._tag)))

@@ -21,10 +21,8 @@ from llama_index_llm_optimizers.usage import (
     finish_reason_of,
     gives_reasons,
     hit_mark,
-    model_of,
     reported_by,
     share_of,
-    usage_of_stream,
 )
 from llm_optimizers.caching.answers import reported_by_mark
 from llm_optimizers.costs import Usage
@@ -66,13 +64,12 @@ def stream_to_cache(
     if not chunks:
         return CachedReply(reply=CompletionResponse(text=""))
     reasons = [reason for reason in map(finish_reason_of, chunks) if reason]
-    models = [name for name in map(model_of, chunks) if name]
-    usage = usage_of_stream(chunks)
-    reported = Reported(model=models[-1] if models else "", usage=usage)
+    reported = reported_by(*chunks)
     reason = reasons[-1] if reasons else ""
-    if reason == ENDED and usage is not None:
+    if reason == ENDED and reported.usage is not None:
         limit = cut_from()
-        reason = "length" if limit is not None and usage.output_tokens >= limit else reason
+        cut = limit is not None and reported.usage.output_tokens >= limit
+        reason = "length" if cut else reason
     whole = _cached_reply(_whole(chunks), reported, reason)
     return replace(
         whole,

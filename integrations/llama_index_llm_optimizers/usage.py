@@ -1,12 +1,11 @@
-"""Read tokens, model names, finish reasons and our own marks from LlamaIndex's responses.
+"""Find what providers report in LlamaIndex's responses, and read finish reasons and our own marks.
 
-Each integration puts the provider's own object, or a mapping of it, in `raw`. Providers use
-different names for the same fields; they are all read here.
+Each integration puts the provider's own object, or a mapping of it, in `raw`; the core reads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,23 +14,18 @@ from pydantic import BaseModel
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.messages import ROUTING_KEY, SHARE_KEY, SHORTENED_KEY
 from llm_optimizers.caching.answers import CACHE_HIT
-from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
-from llm_optimizers.costs.prices.rates import service_tier, stated_tier
 from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.reports import Report
 
 __all__ = [
     "ENDED",
+    "add_reply",
     "finish_reason_of",
     "gives_reasons",
     "hit_mark",
-    "latest_usage",
-    "model_of",
     "reported_by",
-    "service_tier_of",
     "share_of",
-    "usage_of",
-    "usage_of_stream",
 ]
 
 ENDED = "complete"
@@ -41,56 +35,19 @@ _RESPONSE_ENDS = frozenset({"cancelled", "completed", "failed", "incomplete"})
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 
 
-def usage_of(reply: Reply) -> Usage | None:
-    """Return the tokens that the provider reported, None if it reported none."""
-    raw = _mapping(reply.raw)
-    additional = reply.additional_kwargs
+def add_reply(report: Report, reply: Reply) -> Report:
+    """Add a reply, or a chunk of a stream, to what the provider reported."""
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
-    candidates = (
-        raw.get("usage"),
-        raw.get("usage_metadata"),
-        _mapping(raw.get("response")).get("usage"),
-        _mapping(raw.get("metadata")).get("usage"),  # the last event of Bedrock's streams
-        _mapping(raw.get("meta")),
-        additional.get("usage"),
-        additional,
-        within.get("usage"),
-        raw,
-    )
-    for candidate in candidates:
-        usage = Usage.read(
-            candidate.model_dump() if isinstance(candidate, BaseModel) else candidate
-        )
-        if usage is not None:
-            return usage
-    return None
+    return report.add(reply.raw, reply.additional_kwargs, within)
 
 
-def usage_of_stream(replies: Iterable[Reply]) -> Usage | None:
-    """Return the tokens that a stream's chunks reported, None if they reported none."""
-    usage: Usage | None = None
+def reported_by(*replies: Reply) -> Reported:
+    """Return what the provider reported with an answer, or with the chunks of a stream."""
+    report = Report()
     for reply in replies:
-        usage = latest_usage(usage, usage_of(reply))
-    return usage
-
-
-def latest_usage(first: Usage | None, second: Usage | None) -> Usage | None:
-    """Combine two reports of one call; see `Usage.later`."""
-    return first.later(second) if first is not None and second is not None else first or second
-
-
-def model_of(reply: Reply) -> str:
-    """Return the model that the provider names in its answer, "" if it names none."""
-    raw = _mapping(reply.raw)
-    inner = raw.get("message") or raw.get("response")
-    named = raw.get("model") or raw.get("model_version") or _mapping(inner).get("model")
-    return named if isinstance(named, str) else ""
-
-
-def service_tier_of(reply: Reply) -> str:
-    """Return the service tier that the provider reported, "" if it reported none."""
-    return stated_tier(reply.raw)
+        add_reply(report, reply)
+    return report.reported()
 
 
 def finish_reason_of(reply: Reply) -> str:
@@ -133,12 +90,6 @@ def gives_reasons(reply: Reply) -> bool:
         options = raw.get(name)
         places.extend(map(_mapping, options if isinstance(options, list | tuple) else ()))
     return any(name in place for name in _REASONS for place in places)
-
-
-def reported_by(reply: Reply) -> Reported:
-    """Return what the provider reported with an answer."""
-    tier = service_tier(service_tier_of(reply))
-    return Reported(model=model_of(reply), usage=usage_of(reply), tier=tier)
 
 
 def share_of(reply: Reply) -> CallShare:

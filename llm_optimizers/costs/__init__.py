@@ -1,10 +1,11 @@
 """Cost accounting: the tokens that calls used, what they cost, and what each strategy saved.
 
-usage.py        Usage: token counts, the same for every provider
+usage/          Usage: token counts and pieces, the same for every provider
 prices/         what a call costs on its date
 attribution.py  attributed: whose money a call was; aliases.py: what the field calls it
 context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
+reports.py      Report: what a provider reports with an answer, whatever its format
 open_calls.py   OpenCalls: what has begun, recorded also if it is given up; unanswered.py: timeouts
 pricing.py      price_call: a call's cost, its baseline, and the savings between the two
 records.py      CallRecord, Saving, LedgerNote: what the ledger stores
@@ -20,7 +21,8 @@ from __future__ import annotations
 from llm_optimizers.costs.attribution import attributed, current_attribution
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.book import PriceBook
-from llm_optimizers.costs.prices.rates import ModelPrice, PriceQuote, Rates, ServiceTier
+from llm_optimizers.costs.prices.rates import ModelPrice, PriceQuote, Rates
+from llm_optimizers.costs.prices.tiers import ServiceTier
 from llm_optimizers.costs.pricing import price_call
 from llm_optimizers.costs.records import CallRecord, LedgerNote, Saving
 from llm_optimizers.costs.summary import Summary

@@ -40,6 +40,7 @@ _CONTEXTS: dict[ServiceTier, dict[str, str]] = {
     "batch": {"processing": "batch"},
     "flex": {"service_tier": "flex"},
     "priority": {"service_tier": "priority"},
+    "other": {"service_tier": "other"},  # in no list, so that it is refused
 }
 _KEYS: Mapping[str, str] = {
     "input": "input_mtok",

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from llm_optimizers.arguments import amount, mapping, one_of, refuse, whole
 from llm_optimizers.costs.amounts import EXACT
-from llm_optimizers.failures.attributes import attribute
+from llm_optimizers.costs.prices.tiers import ServiceTier
 
 __all__ = [
     "FEES",
@@ -23,12 +23,8 @@ __all__ = [
     "Rates",
     "ServiceTier",
     "per_token",
-    "service_tier",
-    "stated_tier",
 ]
 
-ServiceTier: TypeAlias = Literal["standard", "batch", "flex", "priority"]
-_TIERS: tuple[ServiceTier, ...] = ("batch", "flex", "priority")
 Answers: TypeAlias = Literal["text", "audio", "image", "mixed"]
 
 _ZERO = Decimal(0)
@@ -57,29 +53,6 @@ FEES: Mapping[str, str] = {
 }
 """What is billed by the piece."""
 LABELS: Mapping[str, str] = {**TOKEN_RATES, **FEES, "other": "other fees"}
-
-
-def service_tier(name: str) -> ServiceTier:
-    """Return the tier of a provider's name for it; other names (`default`, `auto`) are standard."""
-    return next((tier for tier in _TIERS if tier == name.strip().lower()), "standard")
-
-
-def stated_tier(answer: object) -> str:
-    """Return the tier that a provider's answer names, in its own word; "" if it names none.
-
-    It is a field of OpenAI's answers, an object in Bedrock's
-    (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html), the last
-    event of its streams included, and stands among the counts of Anthropic's
-    (https://docs.anthropic.com/en/api/service-tiers).
-    """
-    places = (
-        ("service_tier",),
-        ("serviceTier", "type"),
-        ("metadata", "serviceTier", "type"),
-        ("usage", "service_tier"),
-    )
-    found = (attribute(answer, *path) for path in places)
-    return next((name for name in found if isinstance(name, str) and name), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

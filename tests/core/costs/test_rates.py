@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from llm_optimizers.costs import ModelPrice
-from llm_optimizers.costs.prices.rates import FEES, TOKEN_RATES, RateCard, Rates, service_tier
+from llm_optimizers.costs.prices.rates import FEES, TOKEN_RATES, RateCard, Rates
+from llm_optimizers.costs.prices.tiers import service_tier
 from llm_optimizers.errors import ConfigurationError
 
 D = Decimal
