@@ -23,6 +23,7 @@ from llm_optimizers.holdout import BUCKETS
 __all__ = [
     "JSON",
     "Basis",
+    "CallKind",
     "CallRecord",
     "LedgerNote",
     "PricedBy",
@@ -34,6 +35,8 @@ __all__ = [
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Basis: TypeAlias = Literal["measured", "estimated"]
 Status: TypeAlias = Literal["ok", "error", "abandoned"]
+CallKind: TypeAlias = Literal["answer", "embedding"]
+"""What a model was called for; only answers count as requests."""
 PricedBy: TypeAlias = Literal["list", "own", "provider"]
 """Where a cost comes from: the price list, the user's own price, or what the provider says it
 billed."""
@@ -59,6 +62,8 @@ _KINDS: Mapping[str, arguments.Kinds] = {
     "error": _TEXT,
     "priced_by": _TEXT,
     "unpriced": _TEXT,
+    "at_least": _AMOUNT,
+    "kind": str,
     "suspicious": bool,
     "held_out": (bool, NoneType),
     "baseline_low": _AMOUNT,
@@ -67,6 +72,7 @@ _check_kinds = arguments.fields_check(_KINDS)
 _TIERS = frozenset(get_args(ServiceTier))
 _STATUSES = frozenset(get_args(Status))
 _PRICED_BY = frozenset(get_args(PricedBy))
+_CALL_KINDS = frozenset(get_args(CallKind))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +106,15 @@ class CallRecord:
     cannot be (the clock was set back) is kept as unknown, so that the call is not lost.
 
     `priced_by` says where `cost` comes from, None if that is not known or there is no cost; then
-    `unpriced` may give the reason. `suspicious` usage cannot be right (more cached tokens than
-    input, a negative count) and was priced at the dearest reading.
+    `unpriced` may give the reason, and `at_least` the dollars of those parts of the call that have
+    a price (the tokens, where only a search has none). `suspicious` usage cannot be right (more
+    cached tokens than input, a negative count) and was priced at the dearest reading.
 
     A call that is `held_out` went without any strategy, to measure what they really save; False is
     the other group, None no measurement, and `bucket` a random part of the group (see `holdout`).
     `baseline_low` is the baseline cost if the provider's own prompt cache had helped it as much as
-    it can; None if that is `baseline_cost`.
+    it can; None if that is `baseline_cost`. An `embedding` has a cost and savings, but is no
+    request.
 
     Raises:
         ConfigurationError: `time` has no time zone, or a value is of another kind.
@@ -131,6 +139,8 @@ class CallRecord:
     error: str | None = None
     priced_by: PricedBy | None = None
     unpriced: str | None = None
+    at_least: Decimal | None = None
+    kind: CallKind = "answer"
     suspicious: bool = False
     held_out: bool | None = None
     bucket: int | None = None
@@ -150,6 +160,8 @@ class CallRecord:
             arguments.one_of("status", self.status, get_args(Status))
         if self.priced_by is not None and self.priced_by not in _PRICED_BY:
             arguments.one_of("priced_by", self.priced_by, get_args(PricedBy))
+        if self.kind not in _CALL_KINDS:
+            arguments.one_of("kind", self.kind, get_args(CallKind))
         if self.latency_s is not None:
             possible = 0 <= self.latency_s < math.inf
             object.__setattr__(self, "latency_s", float(self.latency_s) if possible else None)
@@ -164,6 +176,8 @@ class CallRecord:
         """Make each amount that is none unknown; savings are known all or not at all."""
         if self.cost is not None:
             object.__setattr__(self, "cost", dollars_or_none(self.cost))
+        if self.at_least is not None:
+            object.__setattr__(self, "at_least", dollars_or_none(self.at_least))
         if self.baseline_cost is not None:
             object.__setattr__(self, "baseline_cost", dollars_or_none(self.baseline_cost))
         if self.baseline_low is not None:
