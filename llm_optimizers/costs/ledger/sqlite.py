@@ -12,11 +12,11 @@ from typing import Any
 
 from llm_optimizers.connections.schema import transaction
 from llm_optimizers.connections.sqlite import Database
-from llm_optimizers.costs.ledger import rows
+from llm_optimizers.costs.ledger import rows, upkeep
 from llm_optimizers.costs.ledger.fields import moment, text_or_none
 from llm_optimizers.costs.ledger.hours import Hours
-from llm_optimizers.costs.ledger.rollups import FIRST, HOUR, LAST, Period, by_hour, hour_of
-from llm_optimizers.costs.ledger.store import Entry, Stored
+from llm_optimizers.costs.ledger.rollups import ALWAYS, FIRST, HOUR, LAST, Period, by_hour, hour_of
+from llm_optimizers.costs.ledger.store import Counts, Entry, Stored
 from llm_optimizers.costs.ledger.tables import COLUMNS, SCHEMA
 from llm_optimizers.costs.ledger.words import OWN_RUN, RUN, Words, packed
 from llm_optimizers.costs.records import CallRecord, LedgerNote
@@ -156,6 +156,31 @@ class SQLiteLedgerStore:
         if not old:
             self._give_back()
         return sum(self._prune_hour(hour) for hour in old)
+
+    def prune_notes(self, before: int, *, kinds: Sequence[str], most: int) -> int:
+        """See `LedgerStore`."""
+        with self._database.transaction() as connection:
+            return upkeep.delete_notes(connection, before, kinds, most)
+
+    def counts(self, before: int = ALWAYS) -> Counts:
+        """See `LedgerStore`."""
+        with self._reading() as connection:
+            return upkeep.counts(connection, before)
+
+    def pruned(self) -> frozenset[int]:
+        """See `LedgerStore`."""
+        with self._reading() as connection:
+            return upkeep.pruned_hours(connection)
+
+    def known(self, entries: Sequence[Entry]) -> int:
+        """See `LedgerStore`."""
+        with self._reading() as connection:
+            return upkeep.known(connection, entries)
+
+    def problems(self) -> Sequence[str]:
+        """See `LedgerStore`."""
+        with self._reading() as connection:
+            return upkeep.problems(connection)
 
     def close(self) -> None:
         """See `LedgerStore`."""

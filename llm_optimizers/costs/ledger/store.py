@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from llm_optimizers.costs.ledger.rollups import ALWAYS
 from llm_optimizers.costs.records import CallRecord, LedgerNote
 from llm_optimizers.costs.tally import Tally
 
-__all__ = ["Entry", "LedgerStore", "Stored"]
+__all__ = ["Counts", "Entry", "LedgerStore", "Stored"]
 
 T = TypeVar("T")
 Entry: TypeAlias = CallRecord | LedgerNote
@@ -26,6 +27,14 @@ class Stored(Generic[T]):
     seq: int
     value: T | None
     damaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many calls are stored, and how many notes of each kind."""
+
+    calls: int
+    notes: Mapping[str, int]
 
 
 class LedgerStore(Protocol):
@@ -90,6 +99,21 @@ class LedgerStore(Protocol):
         Returns how many calls that were; with none, what nothing uses any more was given back. The
         totals of the hours are kept, so that a summary of them stays as it was.
         """
+
+    def prune_notes(self, before: int, *, kinds: Sequence[str], most: int) -> int:
+        """Delete at most `most` notes of some kinds before a time; return how many."""
+
+    def counts(self, before: int = ALWAYS) -> Counts:
+        """Return how many calls and notes were before a time."""
+
+    def pruned(self) -> frozenset[int]:
+        """Return the hours since 1970 whose calls were deleted."""
+
+    def known(self, entries: Sequence[Entry]) -> int:
+        """Return how many of some entries are stored already, by their ids."""
+
+    def problems(self) -> Sequence[str]:
+        """Return what the database itself finds wrong with its files."""
 
     def close(self) -> None:
         """Close it; a later use opens it again. What is in memory is lost."""
