@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -132,7 +132,20 @@ FULL = call(
     priced_by="provider",
     suspicious=True,
     held_out=True,
+    hit_strategy="cache.exact",
+    unpriced="no rate for audio",
+    bucket=7,
+    baseline_low=Decimal("0.01"),
+    at_least=Decimal("1E-9"),
+    kind="embedding",
 )
+
+
+def test_the_full_record_sets_every_field() -> None:
+    """Every field has to reach the columns of every store."""
+    optional = [each for each in fields(CallRecord) if each.default is not MISSING]
+    assert [each.name for each in optional if getattr(FULL, each.name) == each.default] == []
+    assert all(FULL.usage.as_dict().values())
 
 
 @pytest.mark.parametrize(
@@ -345,7 +358,7 @@ def one_of_many(number: int) -> CallRecord:
         estimated=number % 8 == 0,
         suspicious=number % 40 == 0,
         held_out=number % 10 == 0,
-        bucket=number % 50,
+        bucket=number % 40,
         priced_by="list" if known else None,
     )
 
