@@ -10,6 +10,7 @@ import typer
 from llm_optimizers.cli.audit_prompts import audit_prompts
 from llm_optimizers.cli.demo import demo
 from llm_optimizers.cli.examples import examples
+from llm_optimizers.cli.ledger import ledger
 from llm_optimizers.cli.prices import prices
 from llm_optimizers.cli.queue import queue
 from llm_optimizers.cli.replay import replay_log
@@ -54,5 +55,6 @@ app.command()(prices)
 app.command()(report)
 app.command("audit-prompts")(audit_prompts)
 app.command()(examples)
+app.add_typer(ledger, name="ledger")
 app.add_typer(router, name="router")
 app.add_typer(queue, name="queue")

@@ -16,11 +16,23 @@ from tempfile import TemporaryDirectory
 
 from llm_optimizers.errors import BusyError, StoreError
 
-__all__ = ["copy_to_read"]
+__all__ = ["copy_to_read", "existing_file"]
 
 _WAIT_S = 2.0  # for a process that has locked the file
 _TRIES = 5  # while a process that has just started writes to it
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def existing_file(path: Path, kind: str) -> None:
+    """Check that there is a file with something in it; `kind` is what it should be.
+
+    Raises:
+        StoreError: there is none, or it is empty; says what to do.
+    """
+    if not path.is_file():
+        raise StoreError(f"there is no {kind} at {path}; give the path that the app writes to")
+    if path.stat().st_size == 0:
+        raise StoreError(f"{path} is empty; give the path of a {kind} that was written")
 
 
 @contextmanager
@@ -35,10 +47,7 @@ def copy_to_read(path: Path, kind: str) -> Iterator[Path]:
         BusyError: another process has locked it.
         StoreError: there is no such file, or it cannot be read; says what to do.
     """
-    if not path.is_file():
-        raise StoreError(f"there is no {kind} at {path}; give the path that the app writes to")
-    if path.stat().st_size == 0:
-        raise StoreError(f"{path} is empty; give the path of a {kind} that was written")
+    existing_file(path, kind)
     with TemporaryDirectory(prefix="llm-optimizers-") as folder:
         copy = Path(folder) / "copy"
         try:

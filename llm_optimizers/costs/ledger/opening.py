@@ -14,10 +14,13 @@ __all__ = ["store_at"]
 _SERVERS = ("postgresql", "postgres")
 
 
-def store_at(path: str | os.PathLike[str] | None, url: str | None, *, wait: float) -> LedgerStore:
+def store_at(
+    path: str | os.PathLike[str] | None, url: str | None, *, wait: float, create: bool = True
+) -> LedgerStore:
     """Return the store in a file, on a server or in memory; it is not opened yet.
 
-    URLs are not shown in messages, since they may hold a password.
+    Without `create` a server that holds no ledger gets none. URLs are not shown in messages, since
+    they may hold a password.
 
     Raises:
         ConfigurationError: `path` can be no file's, `url` no server's, or both are given.
@@ -37,7 +40,7 @@ def store_at(path: str | os.PathLike[str] | None, url: str | None, *, wait: floa
         )
     from llm_optimizers.costs.ledger.postgres import PostgresLedgerStore
 
-    return PostgresLedgerStore(url, wait=wait)
+    return PostgresLedgerStore(url, wait=wait, create=create)
 
 
 def _scheme(url: object) -> str:

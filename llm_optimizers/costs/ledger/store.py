@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from llm_optimizers.costs.ledger.rollups import ALWAYS
 from llm_optimizers.costs.records import CallRecord, LedgerNote
+from llm_optimizers.costs.tally import Tally
 
-__all__ = ["Entry", "LedgerStore", "Stored"]
+__all__ = ["Counts", "Entry", "LedgerStore", "Stored"]
 
 T = TypeVar("T")
 Entry: TypeAlias = CallRecord | LedgerNote
@@ -25,6 +27,14 @@ class Stored(Generic[T]):
     seq: int
     value: T | None
     damaged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many calls are stored, and how many notes of each kind."""
+
+    calls: int
+    notes: Mapping[str, int]
 
 
 class LedgerStore(Protocol):
@@ -58,14 +68,52 @@ class LedgerStore(Protocol):
         """
 
     def calls(
-        self, after: int, *, since: int, until: int, most: int
+        self, after: int, *, since: int, until: int, most: int, run: str | None = None
     ) -> Sequence[Stored[CallRecord]]:
-        """Return the next calls after a place, at most `most`."""
+        """Return the next calls after a place, at most `most`; those of a `run` by an index.
+
+        A call whose time cannot be read is in every period.
+        """
 
     def notes(
-        self, after: int, *, kind: str, since: int, most: int
+        self, after: int, *, kind: str | None, since: int, most: int
     ) -> Sequence[Stored[LedgerNote]]:
-        """Return the next notes of a kind after a place, at most `most`."""
+        """Return the next notes of a kind, or of all, after a place, at most `most`."""
+
+    def totals(self, *, since: int, until: int) -> Tally:
+        """Return the sums over all calls of a period, to the last digit.
+
+        Those of whole hours may have been kept. A call that another program changed, added or
+        deleted counts as it is now.
+        """
+
+    def check(self, *, repair: bool) -> Sequence[int]:
+        """Return the hours since 1970 whose kept totals are missing or wrong; `repair` mends them.
+
+        A pruned hour has no calls to compare with.
+        """
+
+    def prune(self, before: int, *, most: int) -> int:
+        """Delete the calls of the oldest whole hours before a time, of at most so many hours.
+
+        Returns how many calls that were; with none, what nothing uses any more was given back. The
+        totals of the hours are kept, so that a summary of them stays as it was.
+        """
+
+    def prune_notes(self, before: int, *, kinds: Sequence[str], most: int) -> int:
+        """Delete at most `most` notes of some kinds before a time; return how many."""
+
+    def counts(self, before: int = ALWAYS) -> Counts:
+        """Return how many calls and notes were before a time."""
+
+    def pruned(self) -> frozenset[int]:
+        """Return the hours since 1970 whose calls were deleted."""
+
+    def known(self, entries: Sequence[Entry]) -> int:
+        """Return how many of some entries are stored already, by their ids."""
+
+    def problems(self) -> Sequence[str]:
+        """Return what the database itself finds wrong with its files."""
 
     def close(self) -> None:
         """Close it; a later use opens it again. What is in memory is lost."""

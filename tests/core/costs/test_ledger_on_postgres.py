@@ -134,7 +134,7 @@ def test_no_free_connection_is_trouble_that_passes(make, postgres, sql, url):
         other.write([call("1")], wait=5)
     sql(
         f"GRANT USAGE ON SCHEMA llm_optimizers TO {role};"
-        f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA llm_optimizers TO {role}"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA llm_optimizers TO {role}"
     )
     other.write([call("1")], wait=5)
     assert ids(other) == ["1"]

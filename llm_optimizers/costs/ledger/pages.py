@@ -1,0 +1,44 @@
+"""All entries of a store, read in pages so that writers do not wait for a slow reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from llm_optimizers.costs.ledger.rollups import ALWAYS
+from llm_optimizers.costs.ledger.store import LedgerStore, Stored
+from llm_optimizers.costs.records import CallRecord, LedgerNote
+
+__all__ = ["pages_of_calls", "pages_of_notes"]
+
+T = TypeVar("T")
+_PAGE = 1_000
+
+
+def pages_of_calls(
+    store: LedgerStore, *, since: int = -ALWAYS, until: int = ALWAYS
+) -> Iterator[Sequence[Stored[CallRecord]]]:
+    """Iterate over the calls with `since` <= time < `until` (microseconds), in the order written.
+
+    Raises:
+        StoreError: the ledger cannot be read.
+    """
+    return _pages(lambda seen: store.calls(seen, since=since, until=until, most=_PAGE))
+
+
+def pages_of_notes(store: LedgerStore) -> Iterator[Sequence[Stored[LedgerNote]]]:
+    """Iterate over the notes of every kind, in the order written.
+
+    Raises:
+        StoreError: the ledger cannot be read.
+    """
+    return _pages(lambda seen: store.notes(seen, kind=None, since=-ALWAYS, most=_PAGE))
+
+
+def _pages(page: Callable[[int], Sequence[Stored[T]]]) -> Iterator[Sequence[Stored[T]]]:
+    seen = 0
+    while found := page(seen):
+        yield found
+        if len(found) < _PAGE:
+            return
+        seen = found[-1].seq
