@@ -7,7 +7,7 @@ counted separately: an unpriced call is neither free nor a saving.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -41,20 +41,32 @@ class Breakdown:
     @classmethod
     def of(cls, parts: Sequence[Breakdown]) -> Breakdown:
         """Add several breakdowns up."""
-        names = [field.name for field in fields(cls)]
+        names = [each.name for each in fields(cls)]
         return cls(**{name: sum(getattr(part, name) for part in parts) for name in names})
+
+
+NO_CALLS = Breakdown(requests=0, hits=0, tokens=0, cost=Decimal(0), saved=Decimal(0), unpriced=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """The number of requests, their cost, and what was saved.
 
-    `requests` counts all records including cache hits; `usage` is what providers billed, so hits
+    `requests` counts all records including cache hits, but not `embeddings`, which are in the
+    dollars and tokens; `usage` is what providers billed, so hits
     add nothing. `cost` is the sum over calls with a price. `baseline_cost` and `saved` cover only
     calls whose cost and baseline cost are both known; `uncompared` counts the others, of which
     `unpriced` have no cost. `premium_requests` counts the calls that the premium model answered,
     None if no premium model was given. `damaged` counts the rows of the ledger that could not be
     read in full: they count as far as they could.
+
+    `saved_low` is what was saved if the provider's own prompt cache had helped the baseline as much
+    as it can. `by_tag` has no `run` and `subrun`, which have nearly as many values as there are
+    calls: see `Ledger.by_run`. `by_price_source` tells costs by the price list from those by the
+    user's own prices and those that the provider reported. `unpriced_reasons` counts the calls
+    without a cost by why; `at_least` is the known part of their cost. `suspicious` calls reported
+    usage that cannot be right. `by_bucket` has the totals by group and bucket of a `HoldoutGroup`,
+    for `true_effect`; only answers that were not charged to a strategy are requests there.
     """
 
     requests: int
@@ -76,6 +88,13 @@ class Summary:
     first: datetime | None
     last: datetime | None
     damaged: int = 0
+    suspicious: int = 0
+    saved_low: Decimal = Decimal(0)
+    by_price_source: Mapping[str, Breakdown] = field(default_factory=dict)
+    unpriced_reasons: Mapping[str, int] = field(default_factory=dict)
+    at_least: Decimal = Decimal(0)
+    embeddings: Breakdown = NO_CALLS
+    by_bucket: Mapping[tuple[bool, int], Breakdown] = field(default_factory=dict)
 
     @property
     def hit_rate(self) -> float | None:
@@ -89,8 +108,8 @@ class Summary:
 
     @property
     def tokens_per_request(self) -> float | None:
-        """Tokens billed per request, cache hits included."""
-        return _share(self.tokens, self.requests)
+        """Tokens billed per request, cache hits included; those of embeddings are left out."""
+        return _share(self.tokens - self.embeddings.tokens, self.requests)
 
     @property
     def premium_share(self) -> float | None:
@@ -101,9 +120,9 @@ class Summary:
 
     @property
     def cost_per_request(self) -> Decimal | None:
-        """Dollars per priced request, cache hits included."""
-        priced = self.requests - self.unpriced
-        return self.cost / priced if priced else None
+        """Dollars per priced request, cache hits included; embeddings are left out."""
+        priced = self.requests - (self.unpriced - self.embeddings.unpriced)
+        return (self.cost - self.embeddings.cost) / priced if priced else None
 
     @property
     def cost_per_1000(self) -> Decimal | None:
@@ -130,19 +149,25 @@ class Summary:
             "cost_per_1000": _number(self.cost_per_1000),
             "baseline_cost": float(self.baseline_cost),
             "saved": float(self.saved),
+            "saved_low": float(self.saved_low),
             "saved_pct": self.saved_pct,
             "premium_model": self.premium_model,
             "premium_requests": self.premium_requests,
             "premium_share": self.premium_share,
             "unpriced": self.unpriced,
+            "unpriced_reasons": dict(self.unpriced_reasons),
+            "at_least": float(self.at_least),
+            "embeddings": _plain(self.embeddings),
             "uncompared": self.uncompared,
             "errors": self.errors,
             "abandoned": self.abandoned,
             "estimated": self.estimated,
+            "suspicious": self.suspicious,
             "first": None if self.first is None else self.first.isoformat(),
             "last": None if self.last is None else self.last.isoformat(),
             "damaged": self.damaged,
             "by_strategy": {name: _plain(part) for name, part in self.by_strategy.items()},
+            "by_price_source": {name: _plain(part) for name, part in self.by_price_source.items()},
             "by_model": {name: _plain(part) for name, part in self.by_model.items()},
             "by_tag": {
                 tag: {value: _plain(part) for value, part in parts.items()}
@@ -174,6 +199,8 @@ class Summary:
             ("Without optimisation", dollars(self.baseline_cost)),
             ("Saved", f"{dollars(self.saved)} ({_percent_points(self.saved_pct)})"),
         ]
+        if self.saved_low != self.saved:
+            cells.append(("  at least, with the provider's own cache", dollars(self.saved_low)))
         cells += [
             (
                 f"  by {shown(name)}",
@@ -181,12 +208,29 @@ class Summary:
             )
             for name, part in self.by_strategy.items()
         ]
+        return cells + self._beside()
+
+    def _beside(self) -> list[tuple[str, str]]:
+        """Return what is not shown if there is none of it."""
+        cells, embeddings = [], self.embeddings
+        reported = self.by_price_source.get("provider")
+        if reported is not None and self.cost:
+            share = _percent(float(reported.cost / self.cost))
+            cells.append(("As the provider reported it", f"{dollars(reported.cost)} ({share})"))
+        if embeddings.requests:
+            cost = dollars(embeddings.cost)
+            cells.append(("Embeddings, in the cost", f"{embeddings.requests:,} ({cost})"))
+        if self.unpriced:
+            cells.append(("Without a price", f"{self.unpriced:,}"))
+            cells += [(f"  {shown(why)}", f"{n:,}") for why, n in self.unpriced_reasons.items()]
+        if self.at_least:
+            cells.append(("  known part of their cost", dollars(self.at_least)))
         other = [
-            ("Without a price", self.unpriced),
             ("Left out of the comparison", self.uncompared),
             ("Failed", self.errors),
             ("Abandoned", self.abandoned),
             ("With estimated usage", self.estimated),
+            ("With suspicious usage", self.suspicious),
             ("Damaged rows, counted as far as they can be read", self.damaged),
         ]
         return cells + [(label, f"{count:,}") for label, count in other if count]

@@ -1,11 +1,18 @@
-"""Running totals of call records, and the summary made from them."""
+"""Running totals of call records, and the summary made from them.
+
+One way of adding up serves `summarise`, the totals by hour that a ledger keeps, and their repair.
+A record can be taken out again (`times` = -1), as when a hit's record is replaced by a fuller one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
+from typing import Self
 
 from llm_optimizers.arguments import instance, optional, text, values
 from llm_optimizers.costs.amounts import EXACT
@@ -14,131 +21,320 @@ from llm_optimizers.costs.records import CallRecord
 from llm_optimizers.costs.summary import Breakdown, StrategySaving, Summary
 from llm_optimizers.costs.usage import Usage
 
-__all__ = ["Tally", "summarise", "summarise_rows"]
+__all__ = ["BUCKET", "MODEL", "PRICED_BY", "REASON", "TAG", "Part", "Tally", "summarise"]
 
 _MOST = 2**63 - 1  # the largest count of a `Usage`
 _ZERO = Decimal(0)
+_NOTHING = Usage()
+_add = EXACT.add
+_counts = attrgetter(*Usage().as_dict())
+
+# The dimensions of `Tally.parts`; a tag's is `TAG` and its name.
+MODEL, PRICED_BY, REASON, BUCKET, KIND, TAG = (
+    *("model", "priced_by", "unpriced", "bucket", "kind"),
+    "#",
+)
+NOT_STATED = "not stated"
+_SINGLE = frozenset({"run", "subrun"})  # tags of one piece of work: nearly as many as calls
+
+
+@dataclass(slots=True)
+class Part:
+    """Totals of the records with one value of a dimension.
+
+    `calls` counts all records, `requests` those that answer the app. `saved` is a sum over the
+    records whose cost and baseline cost are both known.
+    """
+
+    calls: int = 0
+    requests: int = 0
+    hits: int = 0
+    tokens: int = 0
+    unpriced: int = 0
+    cost: Decimal = _ZERO
+    saved: Decimal = _ZERO
+
+    @classmethod
+    def of(cls, counts: Iterable[int], cost: Decimal, saved: Decimal) -> Self:
+        """Return the totals in the order of the fields."""
+        calls, requests, hits, tokens, unpriced = map(int, counts)
+        return cls(calls, requests, hits, tokens, unpriced, cost, saved)
+
+    def merge(self, other: Part) -> None:
+        """Add the totals of another part."""
+        self.calls += other.calls
+        self.requests += other.requests
+        self.hits += other.hits
+        self.tokens += other.tokens
+        self.unpriced += other.unpriced
+        self.cost = _add(self.cost, other.cost)
+        self.saved = _add(self.saved, other.saved)
+
+    def breakdown(self) -> Breakdown:
+        """Return the totals as they are shown."""
+        return Breakdown(
+            requests=self.requests,
+            hits=self.hits,
+            tokens=self.tokens,
+            cost=self.cost,
+            saved=self.saved,
+            unpriced=self.unpriced,
+        )
 
 
 @dataclass(slots=True)
 class Tally:
     """Totals of the records added so far; dollar sums are exact.
 
-    `strategies` maps a strategy to the dollars saved, the estimated part of them, and the calls.
+    `parts` has the totals by dimension and value. `strategies` maps a strategy to the dollars
+    saved, the estimated part of them, and the calls. `first` and `last` are those of all records
+    that were ever added.
     """
 
-    requests: int = 0
-    hits: int = 0
-    usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Usage().as_dict(), 0))
-    cost: Decimal = _ZERO
+    total: Part = field(default_factory=Part)
     baseline: Decimal = _ZERO
-    saved: Decimal = _ZERO
+    low: Decimal = _ZERO
+    at_least: Decimal = _ZERO
+    usage: list[int] = field(default_factory=lambda: [0] * len(_counts(Usage())))
     strategies: dict[str, tuple[Decimal, Decimal, int]] = field(default_factory=dict)
-    unpriced: int = 0
     uncompared: int = 0
     errors: int = 0
     abandoned: int = 0
     estimated: int = 0
+    suspicious: int = 0
+    damaged: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    parts: dict[tuple[str, str], Part] = field(default_factory=dict)
 
-    def add(self, record: CallRecord) -> None:
-        """Add one record to the totals."""
-        self.requests += 1
-        self.hits += record.hit
-        for name in self.usage:
-            self.usage[name] += getattr(record.usage, name)
-        self.errors += record.status == "error"
-        self.abandoned += record.status == "abandoned"
-        self.estimated += record.estimated
-        self.first = record.time if self.first is None else min(self.first, record.time)
-        self.last = record.time if self.last is None else max(self.last, record.time)
-        self._add_money(record)
+    def add(self, record: CallRecord, times: int = 1, *, damaged: bool = False) -> None:
+        """Add one record to the totals, or take it out."""
+        one = _part_of(record, times)
+        beside = Part(times, 0, 0, one.tokens, one.unpriced, one.cost, one.saved)
+        is_request = record.kind == "answer"
+        self.total.merge(one if is_request else beside)
+        self.usage = [
+            n + times * more for n, more in zip(self.usage, _counts(record.usage), strict=True)
+        ]
+        self.errors += times * (record.status == "error")
+        self.abandoned += times * (record.status == "abandoned")
+        self.estimated += times * record.estimated
+        self.suspicious += times * record.suspicious
+        self.damaged += times * damaged
+        if times > 0:
+            self.saw(record.time, record.time)
+        for key in _keys(record):
+            self._part(key).merge(one)
+        for name, value in record.tags.items():
+            if name not in _SINGLE:
+                self._part((TAG + name, value)).merge(one if is_request else beside)
+        if record.held_out is not None and record.bucket is not None:
+            if not (is_request and _is_answer(record)):
+                one = replace(beside, unpriced=0)
+            self._part((BUCKET, f"{int(record.held_out)}/{record.bucket:02}")).merge(one)
+        self._add_comparison(record, times)
 
-    def _add_money(self, record: CallRecord) -> None:
-        if record.cost is None:
-            self.unpriced += 1
-        else:
-            self.cost = EXACT.add(self.cost, record.cost)
+    def add_rows(self, rows: Iterable[tuple[CallRecord | None, bool]]) -> Self:
+        """Add rows of a ledger: each with its record, if any, and whether it is damaged."""
+        for record, damaged in rows:
+            if record is None:
+                self.damaged += damaged
+            else:
+                self.add(record, damaged=damaged)
+        return self
+
+    def merge(self, other: Tally) -> None:
+        """Add the totals of another tally."""
+        self.total.merge(other.total)
+        self.baseline = _add(self.baseline, other.baseline)
+        self.low = _add(self.low, other.low)
+        self.at_least = _add(self.at_least, other.at_least)
+        self.usage = [n + more for n, more in zip(self.usage, other.usage, strict=True)]
+        for name, sums in other.strategies.items():
+            self._add_strategy(name, *sums)
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        if other.first is not None and other.last is not None:
+            self.saw(other.first, other.last)
+        for key, part in other.parts.items():
+            self._part(key).merge(part)
+
+    def same(self, other: Tally) -> bool:
+        """Return whether all totals are equal, but for times."""
+        return self._comparable() == other._comparable()
+
+    def saw(self, first: datetime, last: datetime) -> None:
+        """Widen the time between the first and the last record."""
+        self.first = first if self.first is None else min(self.first, first)
+        self.last = last if self.last is None else max(self.last, last)
+
+    def as_json(self) -> str:
+        """Return the totals but for times and parts, to be kept by a ledger."""
+        total = self.total
+        counts = [total.calls, total.requests, total.hits, total.tokens, total.unpriced]
+        amounts = map(str, (total.cost, total.saved, self.baseline, self.low, self.at_least))
+        strategies = {name: [str(a), str(e), n] for name, (a, e, n) in self.strategies.items()}
+        numbers = [getattr(self, name) for name in _NUMBERS]
+        return json.dumps(
+            [counts, [*amounts], self.usage, strategies, numbers], separators=(",", ":")
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the totals that `as_json` gave.
+
+        Raises:
+            ValueError, TypeError, ArithmeticError: the text is damaged.
+        """
+        counts, amounts, usage, strategies, numbers = json.loads(text)
+        cost, saved, baseline, low, at_least = map(Decimal, amounts)
+        if len(usage) != len(_counts(Usage())):
+            raise ValueError("counts of another version")
+        found = cls(
+            total=Part.of(counts, cost, saved),
+            baseline=baseline,
+            low=low,
+            at_least=at_least,
+            usage=[*map(int, usage)],
+            strategies={
+                name: (Decimal(a), Decimal(e), int(n)) for name, (a, e, n) in strategies.items()
+            },
+        )
+        for name, n in zip(_NUMBERS, numbers, strict=True):
+            setattr(found, name, int(n))
+        return found
+
+    def summary(self, *, premium_model: str | None = None) -> Summary:
+        """Return the totals as they are shown."""
+        models = self._breakdowns(MODEL)
+        reasons = sorted(self._of(REASON).items())
+        total = self.total
+        return Summary(
+            requests=total.requests,
+            hits=total.hits,
+            usage=Usage(
+                **dict(zip(Usage().as_dict(), (min(n, _MOST) for n in self.usage), strict=True))
+            ),
+            cost=total.cost,
+            baseline_cost=self.baseline,
+            saved=total.saved,
+            saved_low=EXACT.subtract(total.saved, EXACT.subtract(self.baseline, self.low)),
+            by_strategy={
+                name: StrategySaving(amount=amount, estimated=estimated, calls=calls)
+                for name, (amount, estimated, calls) in sorted(self.strategies.items())
+                if calls
+            },
+            by_model=models,
+            by_tag=self._by_tag(),
+            by_price_source=self._breakdowns(PRICED_BY),
+            by_bucket=self._by_bucket(),
+            embeddings=self.parts.get((KIND, "embedding"), Part()).breakdown(),
+            at_least=self.at_least,
+            unpriced_reasons={name: part.calls for name, part in reasons},
+            premium_model=premium_model,
+            premium_requests=_premium(models, premium_model),
+            unpriced=total.unpriced,
+            first=self.first,
+            last=self.last,
+            **{name: getattr(self, name) for name in _NUMBERS},
+        )
+
+    def _comparable(self) -> Tally:
+        strategies = {name: sums for name, sums in self.strategies.items() if sums[2]}
+        parts = {key: part for key, part in self.parts.items() if part.calls}
+        return replace(self, strategies=strategies, parts=parts, first=None, last=None)
+
+    def _add_comparison(self, record: CallRecord, times: int) -> None:
+        if record.at_least is not None and record.cost is None:
+            self.at_least = _add(self.at_least, _signed(record.at_least, times))
         if record.cost is None or record.baseline_cost is None:
-            self.uncompared += 1
+            self.uncompared += times
             return
-        self.baseline = EXACT.add(self.baseline, record.baseline_cost)
-        self.saved = EXACT.add(self.saved, EXACT.subtract(record.baseline_cost, record.cost))
+        self.baseline = _add(self.baseline, _signed(record.baseline_cost, times))
+        low = record.baseline_cost if record.baseline_low is None else record.baseline_low
+        self.low = _add(self.low, _signed(low, times))
         for saving in record.savings:
-            amount, estimated, calls = self.strategies.get(saving.strategy, (_ZERO, _ZERO, 0))
-            guess = saving.amount if saving.basis == "estimated" else _ZERO
-            self.strategies[saving.strategy] = (
-                EXACT.add(amount, saving.amount),
-                EXACT.add(estimated, guess),
-                calls + 1,
-            )
+            amount = _signed(saving.amount, times)
+            guess = amount if saving.basis == "estimated" else _ZERO
+            self._add_strategy(saving.strategy, amount, guess, times)
+
+    def _add_strategy(self, name: str, amount: Decimal, guess: Decimal, calls: int) -> None:
+        before = self.strategies.get(name, (_ZERO, _ZERO, 0))
+        self.strategies[name] = (_add(before[0], amount), _add(before[1], guess), before[2] + calls)
+
+    def _part(self, key: tuple[str, str]) -> Part:
+        part = self.parts.get(key)
+        if part is None:
+            part = self.parts[key] = Part()
+        return part
+
+    def _of(self, dimension: str) -> dict[str, Part]:
+        return {value: part for (name, value), part in self.parts.items() if name == dimension}
+
+    def _breakdowns(self, dimension: str) -> dict[str, Breakdown]:
+        return {value: part.breakdown() for value, part in sorted(self._of(dimension).items())}
+
+    def _by_tag(self) -> dict[str, dict[str, Breakdown]]:
+        found: dict[str, dict[str, Breakdown]] = {}
+        for (dimension, value), part in sorted(self.parts.items()):
+            if dimension.startswith(TAG):
+                found.setdefault(dimension.removeprefix(TAG), {})[value] = part.breakdown()
+        return found
+
+    def _by_bucket(self) -> dict[tuple[bool, int], Breakdown]:
+        keys = ((value.partition("/"), part) for value, part in sorted(self._of(BUCKET).items()))
+        return {(held == "1", int(bucket)): part.breakdown() for (held, _, bucket), part in keys}
+
+
+_NUMBERS = ("uncompared", "errors", "abandoned", "estimated", "suspicious", "damaged")
 
 
 def summarise(records: Iterable[CallRecord], *, premium_model: str | None = None) -> Summary:
     """Summarise records. Calls of `premium_model` are found with or without a provider prefix."""
     optional(text, "premium_model", premium_model)
-    total, premium = Tally(), 0
-    wanted = None if premium_model is None else parse_model(premium_model).name
-    models: dict[str, Tally] = {}
-    tags: dict[str, dict[str, Tally]] = {}
+    tally = Tally()
     for record in values("records", records, "CallRecords"):
-        total.add(instance("records", record, CallRecord))
-        models.setdefault(record.model, Tally()).add(record)
-        for tag, value in record.tags.items():
-            tags.setdefault(tag, {}).setdefault(value, Tally()).add(record)
-        if wanted is not None and not record.hit and parse_model(record.model).name == wanted:
-            premium += 1
-    return Summary(
-        requests=total.requests,
-        hits=total.hits,
-        usage=Usage(**{name: min(count, _MOST) for name, count in total.usage.items()}),
-        cost=total.cost,
-        baseline_cost=total.baseline,
-        saved=total.saved,
-        by_strategy={
-            name: StrategySaving(amount=amount, estimated=estimated, calls=calls)
-            for name, (amount, estimated, calls) in sorted(total.strategies.items())
-        },
-        by_model={name: _breakdown(models[name]) for name in sorted(models)},
-        by_tag={
-            tag: {value: _breakdown(parts[value]) for value in sorted(parts)}
-            for tag, parts in sorted(tags.items())
-        },
-        premium_model=premium_model,
-        premium_requests=None if premium_model is None else premium,
-        unpriced=total.unpriced,
-        uncompared=total.uncompared,
-        errors=total.errors,
-        abandoned=total.abandoned,
-        estimated=total.estimated,
-        first=total.first,
-        last=total.last,
-    )
+        tally.add(instance("records", record, CallRecord))
+    return tally.summary(premium_model=premium_model)
 
 
-def summarise_rows(
-    rows: Iterable[tuple[CallRecord | None, bool]], *, premium_model: str | None = None
-) -> Summary:
-    """Summarise the rows of a ledger: each with its record, if any, and whether it is damaged."""
-    damaged = 0
-
-    def records() -> Iterator[CallRecord]:
-        nonlocal damaged
-        for record, is_damaged in rows:
-            damaged += is_damaged
-            if record is not None:
-                yield record
-
-    return replace(summarise(records(), premium_model=premium_model), damaged=damaged)
+def _part_of(record: CallRecord, times: int) -> Part:
+    """Return the totals of one record."""
+    cost, baseline = record.cost, record.baseline_cost
+    one = Part(times, times, times * record.hit, times * record.usage.total_tokens)
+    if cost is None:
+        one.unpriced = times
+        return one
+    one.cost = _signed(cost, times)
+    if baseline is not None:
+        one.saved = EXACT.subtract(_signed(baseline, times), one.cost)
+    return one
 
 
-def _breakdown(tally: Tally) -> Breakdown:
-    return Breakdown(
-        requests=tally.requests,
-        hits=tally.hits,
-        tokens=tally.usage["input_tokens"] + tally.usage["output_tokens"],
-        cost=tally.cost,
-        saved=tally.saved,
-        unpriced=tally.unpriced,
-    )
+def _keys(record: CallRecord) -> Iterator[tuple[str, str]]:
+    """Return the parts that a record belongs to."""
+    yield MODEL, record.model
+    if record.cost is None:
+        yield REASON, record.unpriced or NOT_STATED
+    elif record.priced_by is not None:
+        yield PRICED_BY, record.priced_by
+    if record.kind != "answer":
+        yield KIND, record.kind
+
+
+def _is_answer(record: CallRecord) -> bool:
+    """Return whether a call answers the app; what a strategy spent beside it has no baseline."""
+    return record.hit or record.baseline_usage != _NOTHING
+
+
+def _signed(amount: Decimal, times: int) -> Decimal:
+    return EXACT.plus(amount) if times > 0 else EXACT.minus(amount)
+
+
+def _premium(models: Mapping[str, Breakdown], premium_model: str | None) -> int | None:
+    """Return how many requests the premium model answered, under whatever name."""
+    if premium_model is None:
+        return None
+    wanted = parse_model(premium_model).name
+    found = (part for name, part in models.items() if parse_model(name).name == wanted)
+    return sum(part.requests - part.hits for part in found)

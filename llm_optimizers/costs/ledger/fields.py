@@ -20,7 +20,7 @@ from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.secrets import is_secret_name, is_suspect, redacted
 
-__all__ = ["RowFields", "micros", "seconds", "tags", "text", "text_or_none"]
+__all__ = ["RowFields", "micros", "moment", "seconds", "tags", "text", "text_or_none"]
 
 _LONGEST = 1_000  # characters of a name that are kept
 _LONGEST_AMOUNT = 400  # characters; a longer number is none
@@ -39,6 +39,11 @@ def micros(time: datetime, name: str = "time") -> int:
     instance(name, time, datetime, give="a datetime, such as datetime.now(UTC)")
     aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
     return (aware - _EPOCH) // _MICROSECOND
+
+
+def moment(time: float) -> datetime:
+    """Return the time of so many microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=time)
 
 
 def text(value: object) -> str:
@@ -85,7 +90,7 @@ class RowFields:
     def time(self) -> datetime | None:
         """Return when it was, None if that cannot be read."""
         try:
-            return _EPOCH + timedelta(microseconds=self._row["time"])
+            return moment(self._row["time"])
         except _UNREADABLE:
             self.damaged = True
             return None
@@ -171,7 +176,8 @@ class RowFields:
         """Return the tags whose names and values are texts."""
         if self._row["tags"] == "{}":
             return {}
-        found = self.mapping("tags")
+        given = self._row["tags"]
+        found = given if isinstance(given, Mapping) else self.mapping("tags")
         kept = {name: value for name, value in found.items() if isinstance(value, str)}
         self.damaged |= len(kept) != len(found)
         return kept

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -29,7 +30,7 @@ from llm_optimizers.costs.ledger.writer import LedgerWriter
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
 from llm_optimizers.costs.summary import Summary
-from llm_optimizers.costs.tally import summarise_rows
+from llm_optimizers.costs.tally import Tally
 from llm_optimizers.effects import in_event_loop
 from llm_optimizers.errors import ConfigurationError, SchemaError, StoreError
 from llm_optimizers.forks import ProcessLock
@@ -157,16 +158,21 @@ class Ledger(WarmsUp, PickledAsArguments):
             self._losses.lost(error)
 
     def records(
-        self, since: datetime | None = None, until: datetime | None = None
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        run: str | None = None,
     ) -> Iterator[CallRecord]:
         """Iterate over the calls with `since` <= time < `until`, in the order written.
 
-        Of a damaged row, what can be read is returned; `Summary.damaged` counts them.
+        With `run` only those with this tag `run`, found by an index. Of a damaged row, what can be
+        read is returned; `Summary.damaged` counts them.
 
         Raises:
             StoreError: the ledger cannot be read.
         """
-        return (record for record, _ in self._calls(since, until) if record is not None)
+        return (record for record, _ in self._calls(since, until, run) if record is not None)
 
     def notes(self, kind: str, since: datetime | None = None) -> Iterator[LedgerNote]:
         """Iterate over the notes of a kind from `since` on, in the order written.
@@ -194,7 +200,20 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the ledger cannot be read.
         """
-        return summarise_rows(self._calls(since, until), premium_model=premium_model)
+        optional(text, "premium_model", premium_model)
+        first, last = _period(since, until)
+        total = self._reading(lambda: self._store.totals(since=first, until=last))
+        return total.summary(premium_model=premium_model)
+
+    def by_run(self, run: str, *, premium_model: str | None = None) -> Summary:
+        """Return the totals of one run: of all calls with this tag `run`, nested ones too.
+
+        Raises:
+            StoreError: the ledger cannot be read.
+        """
+        optional(text, "premium_model", premium_model)
+        rows = self._calls(None, None, string("run", run))
+        return Tally().add_rows(rows).summary(premium_model=premium_model)
 
     def warm_up(self) -> None:
         """Load the prices now, which the first record would do."""
@@ -247,33 +266,38 @@ class Ledger(WarmsUp, PickledAsArguments):
         self.close()
 
     def _calls(
-        self, since: datetime | None, until: datetime | None
+        self, since: datetime | None, until: datetime | None, run: str | None = None
     ) -> Iterator[tuple[CallRecord | None, bool]]:
         """Iterate over the calls, each with whether its row is damaged."""
-        first = -_ALWAYS if since is None else micros(since, "since")
-        last = _ALWAYS if until is None else micros(until, "until")
+        first, last = _period(since, until)
+        optional(string, "run", run)
 
         def page(seen: int) -> Sequence[Stored[CallRecord]]:
-            return self._store.calls(seen, since=first, until=last, most=_PAGE)
+            return self._store.calls(seen, since=first, until=last, most=_PAGE, run=run)
 
         return self._read(page)
 
     def _read(self, page: Callable[[int], Sequence[Stored[T]]]) -> Iterator[tuple[T | None, bool]]:
         """Read entries in pages, so that writers do not wait for a slow reader."""
         seen = 0
-        for source in self._all_sources():
-            source.settle()
         while True:
-            try:
-                self.flush()
-                self._check_open()
-                found = page(seen)
-            except StoreError as error:
-                raise StoreError(f"{self._store.name} cannot be read: {error}") from error
+            found = self._reading(partial(page, seen), first=not seen)
             yield from ((each.value, each.damaged) for each in found)
             if len(found) < _PAGE:
                 return
             seen = found[-1].seq
+
+    def _reading(self, read: Callable[[], T], *, first: bool = True) -> T:
+        """Read from the store, at first after what waits was written."""
+        if first:
+            for source in self._all_sources():
+                source.settle()
+        try:
+            self.flush()
+            self._check_open()
+            return read()
+        except StoreError as error:
+            raise StoreError(f"{self._store.name} cannot be read: {error}") from error
 
     def _all_sources(self) -> list[RecordSource]:
         with self._sources_lock:
@@ -282,6 +306,11 @@ class Ledger(WarmsUp, PickledAsArguments):
     def _check_open(self) -> None:
         if self._writer.closed:
             raise StoreError("the ledger is closed")
+
+
+def _period(since: datetime | None, until: datetime | None) -> tuple[int, int]:
+    first = -_ALWAYS if since is None else micros(since, "since")
+    return first, _ALWAYS if until is None else micros(until, "until")
 
 
 def checked_ledger(ledger: Ledger | None) -> Ledger | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from llm_optimizers.costs.records import CallRecord, LedgerNote
+from llm_optimizers.costs.tally import Tally
 
 __all__ = ["Entry", "LedgerStore", "Stored"]
 
@@ -58,14 +59,37 @@ class LedgerStore(Protocol):
         """
 
     def calls(
-        self, after: int, *, since: int, until: int, most: int
+        self, after: int, *, since: int, until: int, most: int, run: str | None = None
     ) -> Sequence[Stored[CallRecord]]:
-        """Return the next calls after a place, at most `most`."""
+        """Return the next calls after a place, at most `most`; those of a `run` by an index.
+
+        A call whose time cannot be read is in every period.
+        """
 
     def notes(
-        self, after: int, *, kind: str, since: int, most: int
+        self, after: int, *, kind: str | None, since: int, most: int
     ) -> Sequence[Stored[LedgerNote]]:
-        """Return the next notes of a kind after a place, at most `most`."""
+        """Return the next notes of a kind, or of all, after a place, at most `most`."""
+
+    def totals(self, *, since: int, until: int) -> Tally:
+        """Return the sums over all calls of a period, to the last digit.
+
+        Those of whole hours may have been kept. A call that another program changed, added or
+        deleted counts as it is now.
+        """
+
+    def check(self, *, repair: bool) -> Sequence[int]:
+        """Return the hours since 1970 whose kept totals are missing or wrong; `repair` mends them.
+
+        A pruned hour has no calls to compare with.
+        """
+
+    def prune(self, before: int, *, most: int) -> int:
+        """Delete the calls of the oldest whole hours before a time, of at most so many hours.
+
+        Returns how many calls that were; with none, what nothing uses any more was given back. The
+        totals of the hours are kept, so that a summary of them stays as it was.
+        """
 
     def close(self) -> None:
         """Close it; a later use opens it again. What is in memory is lost."""

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Saving, Usage
-from llm_optimizers.costs.ledger.rows import SCHEMA
+from llm_optimizers.costs.ledger.tables import SCHEMA
 from llm_optimizers.errors import ConfigurationError, StoreError
 
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
