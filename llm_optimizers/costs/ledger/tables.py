@@ -123,7 +123,8 @@ def _to_version_2(connection: sqlite3.Connection) -> None:
     for statement in _TABLES:
         connection.execute(statement)
     copied = ["packed(id)", *_OLD_COLUMNS[1:], *("0" for _ in _NEW_NUMBERS), "'answer'"]
-    run = """CASE WHEN tags LIKE '%"run"%' AND json_valid(tags) AND json_type(tags, '$.run') = 'text'
+    run = """CASE WHEN tags LIKE '%"run"%' AND json_valid(tags)
+        AND json_type(tags, '$.run') = 'text'
         THEN json_extract(tags, '$.run') END"""
     connection.execute(
         f"INSERT INTO calls (seq, {', '.join((*_OLD_COLUMNS, *_NEW_NUMBERS, 'kind', RUN))}) "  # noqa: S608
