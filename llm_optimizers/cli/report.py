@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,9 @@ from llm_optimizers.cli.reading import copy_to_read
 from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
+from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.routing.experiments import comparison_rows, experiments
+from llm_optimizers.shown import shown
 
 __all__ = ["report"]
 
@@ -34,34 +37,73 @@ def report(
     premium: Annotated[
         str | None, typer.Option(help="The expensive model whose share of requests to show.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Only this breakdown: model, or a tag such as user.")
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Only the calls of this run, such as an agent's.")
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help=f"How many rows of a breakdown to show; {_SHOWN}.")
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved; changes nothing in it.
 
     Example: `llm-optimizers report costs.sqlite --since 2026-11-01 --premium gpt-4o`
     """
-    with exit_on_error(), copy_to_read(ledger, "cost ledger") as copy, Ledger(copy) as account:
-        summary = account.summary(premium_model=premium, since=since, until=until)
-        arms = {name: comparison_rows(rows) for name, rows in experiments(account).items()}
+    with exit_on_error():
+        if run is not None and (since is not None or until is not None):
+            raise ConfigurationError("--run shows all of a run: leave --since and --until out")
+        with copy_to_read(ledger, "cost ledger") as copy, Ledger(copy) as account:
+            if run is None:
+                summary = account.summary(premium_model=premium, since=since, until=until)
+                arms = {name: comparison_rows(rows) for name, rows in experiments(account).items()}
+            else:
+                summary, arms = account.by_run(run, premium_model=premium), {}
+        summary = _cut(summary, by, top if as_json else None)
     if as_json:
         extra = {"experiments": arms} if arms else {}
         print_json({**summary.as_dict(), **extra}, indent=2)
         return
     screen = console()
-    for table in _tables(summary):
+    for table in _tables(summary, top or _SHOWN):
         screen.print(table)
     for name, rows in arms.items():
         screen.print(experiment_table(name, rows))
 
 
-def _tables(summary: Summary) -> list[Table]:
+def _cut(summary: Summary, by: str | None, top: int | None) -> Summary:
+    """Leave out the breakdowns that are not asked for."""
+    models, tags = summary.by_model, summary.by_tag
+    if by is not None:
+        known = ["model", *tags]
+        if by not in known and summary.requests:
+            raise ConfigurationError(
+                f"there is no breakdown by {shown(by)}; --by is one of {shown(', '.join(known))}"
+                + (", and --run ID shows one run" if by == "run" else "")
+            )
+        models = models if by == "model" else {}
+        tags = {by: tags[by]} if by in tags else {}
+    if top is not None:
+        models = dict(_ranked(models)[:top])
+        tags = {tag: dict(_ranked(parts)[:top]) for tag, parts in tags.items()}
+    return replace(summary, by_model=models, by_tag=tags)
+
+
+def _ranked(parts: Mapping[str, Breakdown]) -> list[tuple[str, Breakdown]]:
+    """Return the parts, the most expensive first."""
+    return sorted(parts.items(), key=lambda item: (-item[1].cost, -item[1].requests, item[0]))
+
+
+def _tables(summary: Summary, top: int) -> list[Table]:
     figures = Table(title=_period(summary), show_header=False)
     figures.add_column()
     figures.add_column(justify="right")
     for label, value in summary.table():
         figures.add_row(cell(label), value)
-    tables = [figures, _breakdown("model", summary.by_model)]
-    tables += [_breakdown(tag, parts) for tag, parts in summary.by_tag.items()]
+    tables = [figures, _breakdown("model", summary.by_model, top)]
+    tables += [_breakdown(tag, parts, top) for tag, parts in summary.by_tag.items()]
     return [table for table in tables if table.row_count]
 
 
@@ -71,16 +113,16 @@ def _period(summary: Summary) -> str:
     return f"{summary.first:%Y-%m-%d %H:%M} to {summary.last:%Y-%m-%d %H:%M} UTC"
 
 
-def _breakdown(heading: str, parts: Mapping[str, Breakdown]) -> Table:
+def _breakdown(heading: str, parts: Mapping[str, Breakdown], top: int) -> Table:
     """List the most expensive parts; the rest are one row, so a tag per user stays readable."""
     table = Table(title=cell(f"By {heading}"))
     table.add_column(cell(heading))
     for column in ("requests", "hits", "tokens", "cost", "saved", "unpriced"):
         table.add_column(column, justify="right")
-    ranked = sorted(parts.items(), key=lambda item: (-item[1].cost, -item[1].requests, item[0]))
-    for name, part in ranked[:_SHOWN]:
+    ranked = _ranked(parts)
+    for name, part in ranked[:top]:
         table.add_row(cell(name), *_cells(part))
-    others = [part for _, part in ranked[_SHOWN:]]
+    others = [part for _, part in ranked[top:]]
     if others:
         table.add_row(f"{len(others):,} others", *_cells(Breakdown.of(others)))
     return table

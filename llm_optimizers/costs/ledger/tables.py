@@ -78,6 +78,12 @@ def _readable(column: str) -> str:
             "CASE WHEN tags GLOB '[[]*' THEN (SELECT json_group_object(substr(kind, 2), text) "
             "FROM json_each(tags) JOIN words ON words.id = value) ELSE tags END AS tags"
         )
+    if column == "savings":
+        return (
+            "CASE WHEN savings GLOB '[0-9]*:*' THEN json_array(json_array("
+            "(SELECT text FROM words WHERE words.id = CAST(savings AS INTEGER)), "
+            "substr(savings, instr(savings, ':') + 1), 'measured')) ELSE savings END AS savings"
+        )
     return column
 
 

@@ -18,12 +18,13 @@ from llm_optimizers.costs.tally import KIND, MODEL, PRICED_BY, REASON, TAG
 
 __all__ = ["OWN_RUN", "RUN", "WORD_COLUMNS", "Words", "packed", "unpacked"]
 
+STRATEGY = "strategy"
 WORD_COLUMNS: Mapping[str, str] = {
     "model": MODEL,
     "baseline_model": MODEL,
     "provider": "provider",
     "tier": "tier",
-    "hit_strategy": "strategy",
+    "hit_strategy": STRATEGY,
     "status": "status",
     "error": "error",
     "priced_by": PRICED_BY,
@@ -38,6 +39,7 @@ OWN_RUN = 0
 _AT_ONCE = 500
 _HYPHENS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGITS = re.compile(r"[0-9a-f]{32}")
+_SAVING = re.compile(r"([0-9]{1,18}):([^:]*)")
 _PLAIN = b"\0"  # after the bytes of an id without hyphens
 
 
@@ -118,20 +120,35 @@ class Words:
         if run is not None:
             run = OWN_RUN if run == values["id"] else self.number(TAG + RUN, run)
         cells[RUN] = run
+        cells["savings"] = self._small_savings(values["savings"])
         numbers = [str(self.number(TAG + name, text)) for name, text in tags.items()]
         cells["tags"] = f"[{','.join(numbers)}]"
         return cells
+
+    def _small_savings(self, text: str) -> str:
+        """Return a single measured saving as its strategy's number and its amount."""
+        if text == "[]" or "\\" in text:  # half a surrogate pair can only be kept in JSON
+            return text
+        found: list[list[str]] = json.loads(text)
+        if len(found) != 1 or found[0][2] != "measured":
+            return text
+        return f"{self.number(STRATEGY, found[0][0])}:{found[0][1]}"
 
     def full(self, rows: Sequence[sqlite3.Row]) -> list[dict[str, Any]]:
         """Return rows of calls with the texts of their words."""
         found = [dict(row) for row in rows]
         for row in found:
             row["tags"] = _numbers(row["tags"])
+            row["savings"] = _saving(row["savings"])
         columns = (*WORD_COLUMNS, RUN)
         self.load(
             number
             for row in found
-            for number in (*(row[column] for column in columns), *_listed(row["tags"]))
+            for number in (
+                *(row[column] for column in columns),
+                *_listed(row["tags"]),
+                *_listed(row["savings"]),
+            )
             if type(number) is int
         )
         for row in found:
@@ -145,6 +162,10 @@ class Words:
             if type(number) is int:
                 found, text = self._texts.get(number, ("", ""))
                 row[column] = text if found == kind else number
+        if isinstance(row["savings"], list):
+            number, amount = row["savings"]
+            strategy = self._texts.get(number, ("", None))[1]
+            row["savings"] = json.dumps([[strategy, amount, "measured"]])
         if isinstance(row["tags"], list):
             row["tags"] = dict(self._tag(number) for number in row["tags"])
         run = row[RUN]
@@ -173,6 +194,12 @@ def _numbers(cell: object) -> object:
         return json.loads(cell)
     except (ValueError, RecursionError):
         return cell
+
+
+def _saving(cell: object) -> object:
+    """Return the number and amount in a cell of one saving; another is returned as it is."""
+    found = _SAVING.fullmatch(cell) if isinstance(cell, str) else None
+    return cell if found is None else [int(found[1]), found[2]]
 
 
 def _listed(cell: object) -> Iterable[object]:

@@ -68,6 +68,41 @@ def test_since_and_until(path):
     assert json.loads(result.output)["requests"] == 19
 
 
+def test_one_breakdown_of_so_many_rows(path):
+    output = run(path, "--by", "user", "--top", "2").output
+    assert "13 others" in output
+    assert "By model" not in output
+    found = json.loads(run(path, "--by", "model", "--top", "1", "--json").output)
+    assert (list(found["by_model"]), found["by_tag"]) == (["gpt-4o"], {})
+    assert found["requests"] == 30
+
+
+def test_a_breakdown_that_is_not_there_says_which_are(path):
+    result = run(path, "--by", "team")
+    assert result.exit_code == 1
+    assert "no breakdown by team; --by is one of model, user" in " ".join(result.output.split())
+
+
+def test_one_run(path):
+    with Ledger(path) as ledger:
+        for number in range(3):
+            ledger.record(
+                price_call(
+                    PriceBook(),
+                    id=f"step {number}",
+                    time=AT,
+                    model="gpt-4o",
+                    usage=Usage(input_tokens=1_000),
+                    tags={"run": "r1", "step": f"s{number}"},
+                )
+            )
+    assert json.loads(run(path, "--run", "r1", "--json").output)["cost"] == 0.0075
+    assert "By step" in run(path, "--run", "r1").output
+    assert "No calls" in run(path, "--run", "r2", "--by", "step").output
+    refused = run(path, "--run", "r1", "--since", "2026-11-01")
+    assert (refused.exit_code, "leave --since" in refused.output) == (1, True)
+
+
 def test_an_empty_ledger_is_reported(path):
     result = run(path, "--since", "2030-01-01")
     assert result.exit_code == 0

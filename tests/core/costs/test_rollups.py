@@ -117,6 +117,9 @@ def test_a_summary_of_any_period_equals_adding_up(
     with memory() as store:
         for group in groups:
             store.write(group, wait=1)
+        for row in stored(store):
+            given = [each for group in groups for each in group if each.id == row.value.id]
+            assert row.value.savings in [each.savings for each in given]
         assert kept(store) == added_up(store)
         assert kept(store, since, until) == added_up(store, since, until)
         assert store.check(repair=False) == [], "every hour has its totals"
@@ -249,14 +252,19 @@ def test_plain_sql_sees_texts(tmp_path: Path) -> None:
     tags = {"user": "u", "run": "r", "#": "x"}
     name = "6f1c2a34-0b1d-4c5e-8f90-1a2b3c4d5e6f"
     with Ledger(tmp_path / "l.db") as ledger:
-        ledger.record(record(name, tags=tags, provider="openai"))
+        saving = Saving(strategy="routing", amount=Decimal("0.9"))
+        ledger.record(record(name, tags=tags, provider="openai", savings=(saving,)))
         ledger.record(record("2", tags={"run": "2"}))
     with closing(sqlite3.connect(tmp_path / "l.db")) as plain:
         rows = plain.execute(
-            "SELECT id, model, provider, status, run, json_extract(tags, '$.user') "
+            "SELECT id, model, provider, status, run, savings, json_extract(tags, '$.user') "
             "FROM readable_calls ORDER BY seq"
         ).fetchall()
-    assert rows == [(name, "m", "openai", "ok", "r", "u"), ("2", "m", None, "ok", "2", None)]
+    saved = '[["routing","0.9","measured"]]'
+    assert rows == [
+        (name, "m", "openai", "ok", "r", saved, "u"),
+        ("2", "m", None, "ok", "2", "[]", None),
+    ]
 
 
 WRITE = """
