@@ -73,7 +73,8 @@ class Hours:
 
     def replace(self, hour: int, total: Tally) -> None:
         """Write the totals of an hour, instead of those that it has."""
-        self.forget(hour)
+        self._connection.execute("DELETE FROM hours WHERE hour = ?", (hour,))
+        self._connection.execute("DELETE FROM parts WHERE hour = ?", (hour,))
         self._connection.execute(
             "INSERT INTO hours (hour, calls, totals) VALUES (?, ?, ?)",
             (hour, total.total.calls, total.as_json()),
