@@ -113,8 +113,9 @@ class CallRecord:
     A call that is `held_out` went without any strategy, to measure what they really save; False is
     the other group, None no measurement, and `bucket` a random part of the group (see `holdout`).
     `baseline_low` is the baseline cost if the provider's own prompt cache had helped it as much as
-    it can; None if that is `baseline_cost`. An `embedding` has a cost and savings, but is no
-    request.
+    it can; None if that is `baseline_cost`.
+
+    An `embedding` has a cost and savings, but is no request.
 
     Raises:
         ConfigurationError: `time` has no time zone, or a value is of another kind.
