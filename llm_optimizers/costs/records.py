@@ -116,6 +116,8 @@ class CallRecord:
     it can; None if that is `baseline_cost`. An `embedding` has a cost and savings, but is no
     request.
 
+    An `embedding` has a cost and savings, but is no request.
+
     Raises:
         ConfigurationError: `time` has no time zone, or a value is of another kind.
     """

@@ -138,6 +138,7 @@ def test_a_live_ledger_is_read_beside_its_writer(tmp_path: Path) -> None:
         for number in range(50):
             ledger.record(record(str(number)))
             if number % 10 == 0:
+                ledger.flush()
                 result = CliRunner().invoke(app, ["report", str(tmp_path / "l.db"), "--json"])
                 assert json.loads(result.stdout)["requests"] == number + 1
         assert ledger.dropped == 0
