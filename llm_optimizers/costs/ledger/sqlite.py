@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,12 @@ from llm_optimizers.errors import StoreError
 __all__ = ["SQLiteLedgerStore"]
 
 T = TypeVar("T")
+_OF_AN_ENTRY = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+)
 _UNREADABLE = (LookupError, ArithmeticError, TypeError, ValueError)
 
 
@@ -42,9 +49,14 @@ class SQLiteLedgerStore:
     def write(self, entries: Sequence[Entry], *, wait: float) -> None:
         """See `LedgerStore`."""
         made = [rows.row_of(entry) for entry in entries]
-        with self._database.transaction(wait=wait) as connection:
-            for insert, row in made:
-                connection.execute(insert, row)
+        try:
+            with self._database.transaction(wait=wait) as connection:
+                for insert, row in made:
+                    connection.execute(insert, row)
+        except StoreError as error:
+            if isinstance(error.__cause__, _OF_AN_ENTRY):
+                raise error.__cause__ from None
+            raise
 
     def calls(
         self, after: int, *, since: int, until: int, most: int
