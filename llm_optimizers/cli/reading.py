@@ -14,6 +14,7 @@ from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
 
+from llm_optimizers.costs.ledger.endings import known_writers
 from llm_optimizers.errors import BusyError, StoreError
 
 __all__ = ["copy_to_read"]
@@ -35,6 +36,7 @@ def copy_to_read(path: Path, kind: str) -> Iterator[Path]:
         BusyError: another process has locked it.
         StoreError: there is no such file, or it cannot be read; says what to do.
     """
+    known_writers.write_all()  # what a program that runs commands itself has recorded
     if not path.is_file():
         raise StoreError(f"there is no {kind} at {path}; give the path that the app writes to")
     if path.stat().st_size == 0:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from llm_optimizers.arguments import function, instance, optional, string, text, with_methods
-from llm_optimizers.costs.ledger.endings import write_before_signals_end
+from llm_optimizers.costs.ledger.endings import known_writers, write_before_signals_end
 from llm_optimizers.costs.ledger.fields import micros
 from llm_optimizers.costs.ledger.losses import Losses
 from llm_optimizers.costs.ledger.opening import store_at
@@ -216,9 +216,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the store fails or has been locked for five seconds; records wait for it.
         """
-        error = self._writer.wait()
-        if error is not None:
-            raise type(error)(f"records wait to be written: {error}") from error
+        _raise(self._writer.wait())
 
     def add_source(self, source: RecordSource) -> None:
         """Let a source write its records before the ledger is read or closed, while it exists."""
@@ -265,7 +263,7 @@ class Ledger(WarmsUp, PickledAsArguments):
             source.settle()
         while True:
             try:
-                self.flush()
+                self._write_all()
                 self._check_open()
                 found = page(seen)
             except StoreError as error:
@@ -275,6 +273,13 @@ class Ledger(WarmsUp, PickledAsArguments):
                 return
             seen = found[-1].seq
 
+    def _write_all(self) -> None:
+        """Have written what this process recorded, also with another object for the same file."""
+        if self._lasting:
+            _raise(known_writers.wait_for(self._store.name))
+        else:
+            self.flush()
+
     def _all_sources(self) -> list[RecordSource]:
         with self._sources_lock:
             return list(self._sources)
@@ -282,6 +287,11 @@ class Ledger(WarmsUp, PickledAsArguments):
     def _check_open(self) -> None:
         if self._writer.closed:
             raise StoreError("the ledger is closed")
+
+
+def _raise(error: StoreError | None) -> None:
+    if error is not None:
+        raise type(error)(f"records wait to be written: {error}") from error
 
 
 def checked_ledger(ledger: Ledger | None) -> Ledger | None:

@@ -50,6 +50,7 @@ class LedgerWriter:
     """
 
     def __init__(self, store: LedgerStore, outcome: Outcome) -> None:
+        self.name = store.name
         self._store = store
         self._outcome = outcome
         self._buffer = EntryBuffer(store.name)
