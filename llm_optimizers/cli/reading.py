@@ -14,6 +14,7 @@ from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
 
+from llm_optimizers.costs.ledger.endings import known_writers
 from llm_optimizers.errors import BusyError, StoreError
 
 __all__ = ["copy_to_read", "existing_file"]
@@ -47,6 +48,7 @@ def copy_to_read(path: Path, kind: str) -> Iterator[Path]:
         BusyError: another process has locked it.
         StoreError: there is no such file, or it cannot be read; says what to do.
     """
+    known_writers.write_all()  # what a program that runs commands itself has recorded
     existing_file(path, kind)
     with TemporaryDirectory(prefix="llm-optimizers-") as folder:
         copy = Path(folder) / "copy"

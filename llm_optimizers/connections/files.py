@@ -22,7 +22,16 @@ from typing import Literal, TypeAlias
 from llm_optimizers.connections.paths import make_file, make_folders
 from llm_optimizers.shown import safe_logger
 
-__all__ = ["How", "Identity", "Place", "copied_to_memory", "inherited", "leave", "plain_connection"]
+__all__ = [
+    "How",
+    "Identity",
+    "Place",
+    "copied_to_memory",
+    "inherited",
+    "leave",
+    "plain_connection",
+    "size_of",
+]
 
 _log = safe_logger(__name__)
 
@@ -108,9 +117,9 @@ class Place:
         """
         if _writable(self.file) and _writable(self.file.parent):
             return "write"
-        if _size(self.index) and os.path.exists(self.log):  # noqa: PTH110 - a text
+        if size_of(self.index) and os.path.exists(self.log):  # noqa: PTH110 - a text
             return "read"
-        left = _size(self.log) > _WAL_HEADER or _size(self.journal)
+        left = size_of(self.log) > _WAL_HEADER or size_of(self.journal)
         return "copy" if left else "immutable"
 
     def content(self) -> Identity:
@@ -149,7 +158,7 @@ def copied_to_memory(place: Place) -> Connection:
     Raises:
         OSError: the file or the copy's folder fails, or the file is too large.
     """
-    sizes = _size(place.file) + _size(place.log)
+    sizes = size_of(place.file) + size_of(place.log)
     if sizes > _LARGEST_COPY:
         raise OSError(
             f"its log was never written into it, and it is too large ({sizes:,} bytes) for a copy "
@@ -192,7 +201,7 @@ def _put_left_log_aside(place: Place) -> None:
     """Keep a log whose file is gone: SQLite would delete it when it opens the next file here."""
     with suppress(OSError):
         os.unlink(place.index)  # noqa: PTH108 - a text
-    if _size(place.log) > _WAL_HEADER:
+    if size_of(place.log) > _WAL_HEADER:
         kept = f"{place.log}.{uuid.uuid4().hex[:8]}"
         os.replace(place.log, kept)  # noqa: PTH105 - as above
         _log.warning(
@@ -250,7 +259,8 @@ def _content(path: str | Path) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _size(path: str | Path) -> int:
+def size_of(path: str | Path) -> int:
+    """Return the size of a file, 0 if there is none."""
     try:
         return os.stat(path).st_size  # noqa: PTH116 - as above
     except OSError:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Literal
 
-from llm_optimizers.connections.files import Identity, inherited
+from llm_optimizers.connections.files import Identity, inherited, size_of
 from llm_optimizers.connections.forks import at_fork
 from llm_optimizers.connections.opening import BUSY, Opened, Opener, code_of, database_path
 from llm_optimizers.connections.paths import advice_for
@@ -38,6 +38,9 @@ _PAGES_TO_WRITE_AGAIN = 16_384  # 64 MB
 _INCREMENTAL = 2  # the number of this kind of auto_vacuum
 _PAGES_KEPT = 256  # 1 MB of free pages is soon used again
 _PAGES_AT_ONCE = 1_000  # given back in one transaction, so that other writers do not wait
+_LOG_BYTES = 2**24  # a log that is larger is written into the file and emptied
+_LOG_MORE = 2**22
+_LOG_WAIT_S = 0.1  # for those that read an older state; other writers wait meanwhile
 _ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_ERROR: "its tables are damaged: move it away to start a new one",
     sqlite3.SQLITE_PERM: "let this user read and write it",
@@ -106,6 +109,7 @@ class Database:
         self._opened: Opened | None = None
         self._last_file: Identity = ()
         self._said_moved = False
+        self._log_left = 0  # the size of a log that could not be emptied
         self._uses = 0
         self._pid = os.getpid()
         self._lock = ProcessLock()
@@ -148,6 +152,7 @@ class Database:
             with transaction(connection):
                 yield connection
             self._give_some_back(connection)
+            self._keep_log_small(connection)
 
     def open(self) -> None:
         """Open the file now and check it."""
@@ -200,6 +205,28 @@ class Database:
                 connection.execute("PRAGMA busy_timeout = 0")
                 self._waiting = 0.0
                 _vacuum(connection)
+
+    def _keep_log_small(self, connection: sqlite3.Connection) -> None:
+        """Empty a log that has grown large; never raise: what was written is written.
+
+        SQLite by itself begins the log again only when nobody reads or writes, a moment that does
+        not come while several processes write without pause. Somebody who reads an older state for
+        long keeps the log from being emptied; then it is tried again after some more writes.
+        """
+        opened = self._opened
+        if opened is None or opened.place is None or opened.how != "write":
+            return
+        size = size_of(opened.place.log)
+        if size < self._log_left:
+            self._log_left = 0
+        if size < max(_LOG_BYTES, self._log_left + _LOG_MORE):
+            return
+        with suppress(sqlite3.Error):
+            connection.execute(f"PRAGMA busy_timeout = {round(_LOG_WAIT_S * 1000)}")
+            self._waiting = _LOG_WAIT_S
+            failed, pages, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            # -1 pages: another process is at it, which took no time to find out.
+            self._log_left = size if failed and pages >= 0 else 0
 
     def _connected(self) -> sqlite3.Connection:
         opened = self._opened

@@ -152,6 +152,8 @@ class CallRecord:
         _check_kinds(self)
         if not {str}.issuperset(map(type, (*self.tags, *self.tags.values()))):
             arguments.mapping("tags", self.tags, str)
+        # A copy, since the record is written later than it is made.
+        object.__setattr__(self, "tags", dict(self.tags))
         if self.savings:
             arguments.sequence("savings", self.savings, Saving)
         if arguments.moment("time", self.time).tzinfo is not UTC:

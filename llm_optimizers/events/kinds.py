@@ -86,15 +86,6 @@ class SampleBought(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordsLost(Event):
-    """A ledger could not write `count` records."""
-
-    store: str
-    count: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
     """Something that a person should read: a trouble, its end, a change.
 
@@ -133,6 +124,15 @@ class StoreRecovered(Notice):
     """A store that had failed works again."""
 
     store: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsLost(Notice):
+    """A ledger lost `count` records, which it could not write."""
+
+    store: str
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

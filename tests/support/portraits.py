@@ -45,6 +45,8 @@ def _portrait(value: Any, seeds: bool, seen: dict[int, tuple[int, Any]]) -> Any:
     def part(each: Any) -> Any:
         return _portrait(each, seeds, seen)
 
+    if type(value).__module__.partition(".")[0] == "sqlalchemy":
+        return type(value).__qualname__  # of a server, whose URL is compared
     if isinstance(value, random.Random):
         return value.getstate() if seeds else "random"
     if isinstance(value, type | FunctionType):

@@ -20,7 +20,7 @@ from llm_optimizers.forks import ProcessLock
 
 __all__ = ["KnownWriters", "known_writers", "write_before_signals_end"]
 
-_FORK_S = 1.0
+_SHORT_S = 1.0
 _SIGNAL_S = 2.0
 _EXIT_S = 6.0  # more than a writer tries before it gives up
 _KNOWN_S = 0.1  # for a lock that is only held for microseconds
@@ -29,6 +29,9 @@ _STOPPING = ("SIGTERM", "SIGHUP")
 
 class _Writer(Protocol):
     """See `LedgerWriter`."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def fails(self) -> bool: ...
@@ -50,9 +53,18 @@ class KnownWriters:
         with self._lock:
             self._writers.add(writer)
 
+    def wait_for(self, name: str) -> StoreError | None:
+        """Have all written that goes to one store; return why something is not."""
+        errors = [each.wait() for each in self._all() if each.name == name]
+        return next((error for error in errors if error is not None), None)
+
+    def write_all(self) -> None:
+        """Have all written that can be written within a second."""
+        self._write([each for each in self._all() if not each.fails], _SHORT_S)
+
     def before_fork(self) -> None:
         """Have all written, so that a parent which ends at the fork loses nothing."""
-        self._write([each for each in self._all() if not each.fails], _FORK_S)
+        self.write_all()
 
     def at_signal(self) -> None:
         """Have all written, in a signal's handler."""

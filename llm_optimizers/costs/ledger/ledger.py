@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from llm_optimizers.arguments import function, instance, optional, string, text, with_methods
-from llm_optimizers.costs.ledger.endings import write_before_signals_end
+from llm_optimizers.costs.ledger.endings import known_writers, write_before_signals_end
 from llm_optimizers.costs.ledger.fields import micros
 from llm_optimizers.costs.ledger.losses import Losses
 from llm_optimizers.costs.ledger.opening import store_at
@@ -235,9 +235,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the store fails or has been locked for five seconds; records wait for it.
         """
-        error = self._writer.wait()
-        if error is not None:
-            raise type(error)(f"records wait to be written: {error}") from error
+        _raise(self._writer.wait())
 
     def add_source(self, source: RecordSource) -> None:
         """Let a source write its records before the ledger is read or closed, while it exists."""
@@ -293,11 +291,18 @@ class Ledger(WarmsUp, PickledAsArguments):
             for source in self._all_sources():
                 source.settle()
         try:
-            self.flush()
+            self._write_all()
             self._check_open()
             return read()
         except StoreError as error:
             raise StoreError(f"{self._store.name} cannot be read: {error}") from error
+
+    def _write_all(self) -> None:
+        """Have written what this process recorded, also with another object for the same file."""
+        if self._lasting:
+            _raise(known_writers.wait_for(self._store.name))
+        else:
+            self.flush()
 
     def _all_sources(self) -> list[RecordSource]:
         with self._sources_lock:
@@ -311,6 +316,11 @@ class Ledger(WarmsUp, PickledAsArguments):
 def _period(since: datetime | None, until: datetime | None) -> tuple[int, int]:
     first = -_ALWAYS if since is None else micros(since, "since")
     return first, _ALWAYS if until is None else micros(until, "until")
+
+
+def _raise(error: StoreError | None) -> None:
+    if error is not None:
+        raise type(error)(f"records wait to be written: {error}") from error
 
 
 def checked_ledger(ledger: Ledger | None) -> Ledger | None:

@@ -1,15 +1,19 @@
-"""What a ledger could not write: counted, and said once each time its store fails."""
+"""What a ledger could not write: counted and announced; also that its store fails, and works."""
 
 from __future__ import annotations
 
+import time
+
 from llm_optimizers.costs.ledger.buffer import MAX_WAITING
 from llm_optimizers.errors import BusyError, StoreError
+from llm_optimizers.events import RecordsLost, emit
+from llm_optimizers.failures.outage import reason_of, store_outage
 from llm_optimizers.forks import ProcessLock
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["Losses"]
 
-_log = safe_logger(__name__)
+_COMPONENT = "llm_optimizers.costs.ledger"
+_EVERY_S = 1.0  # between two events, in which many losses are one
 
 
 class Losses:
@@ -18,32 +22,54 @@ class Losses:
     def __init__(self, name: str) -> None:
         self.count = 0
         self._name = name
-        self._said = False
+        self._outage = store_outage(
+            _COMPONENT,
+            name,
+            failed=f"{name} cannot be written, and up to {MAX_WAITING:,} records wait in memory",
+            recovered=f"{name} can be written again",
+        )
+        self._untold = 0  # lost, but in no event yet
+        self._reason = ""
+        self._logged = False
+        self._emitted_at: float | None = None
         self._lock = ProcessLock()
 
     def lost(self, error: Exception, count: int = 1) -> None:
         """Count entries that will never be written."""
         with self._lock:
             self.count += count
-        self._warn(error, "records are lost, which are counted in Ledger.dropped")
+            self._untold += count
+            self._reason = reason_of(error)
+            now = time.monotonic()
+            if self._emitted_at is not None and now - self._emitted_at < _EVERY_S and count == 1:
+                return
+            self._emitted_at = now
+        self._tell()
 
     def broken(self, error: StoreError) -> None:
-        """Say that the store fails, but for another process's lock, which ends by itself."""
+        """Announce that the store fails; not a lock of another process, which ends by itself."""
         if not isinstance(error, BusyError):
-            self._warn(
-                error,
-                f"up to {MAX_WAITING:,} records wait in memory until it can be; what is lost then "
-                "is counted in Ledger.dropped",
-            )
+            self._outage.failed(error)
 
     def mended(self) -> None:
-        """Say it again when the store fails the next time."""
-        self._said = False
+        """Announce that the store works again, and what was lost meanwhile."""
+        self._tell()
+        self._logged, self._emitted_at = False, None
+        self._outage.worked()
 
-    def _warn(self, error: Exception, what: str) -> None:
-        if self._said:
-            return
-        self._said = True
-        _log.warning(
-            "%s cannot be written: %s (%s: %s)", self._name, what, type(error).__name__, error
-        )
+    def _tell(self) -> None:
+        with self._lock:
+            count, self._untold = self._untold, 0
+            logged, self._logged = self._logged, True
+        if count:
+            emit(
+                RecordsLost(
+                    component=_COMPONENT,
+                    store=self._name,
+                    count=count,
+                    reason=self._reason,
+                    message=f"records cannot be written to {self._name} and are lost, as counted "
+                    f"in Ledger.dropped: {self._reason}",
+                    repeated=logged,
+                )
+            )

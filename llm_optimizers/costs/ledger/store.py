@@ -45,7 +45,9 @@ class LedgerStore(Protocol):
 
     Raises (from every use):
         BusyError: another writer held it for longer than `wait`; try later.
-        StoreError: it cannot be read or written; the message says what to do.
+        StoreError: it cannot be read or written now; the message says what to do. What was to be
+            written is kept and tried again.
+        Any other error of `write`: one of the entries cannot be stored, now or later.
         SchemaError: it belongs to another program or version; it was not changed.
     """
 

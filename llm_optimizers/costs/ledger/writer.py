@@ -21,7 +21,8 @@ from llm_optimizers.forks import renew_in_children
 __all__ = ["LedgerWriter", "Outcome"]
 
 _TRY_S = 0.1  # for one try to get the file's lock
-_PAUSE_S = 0.05  # between two tries, so that readers in this process get the connection
+_LOCKED_PAUSE_S = 0.01  # between two tries, so that readers in this process get the connection
+_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _LAST_PAUSE_S = 0.2
 _LAST_TRIES_S = 1.0  # after `close`, or once the main thread has ended
@@ -49,6 +50,7 @@ class LedgerWriter:
     """
 
     def __init__(self, store: LedgerStore, outcome: Outcome) -> None:
+        self.name = store.name
         self._store = store
         self._outcome = outcome
         self._buffer = EntryBuffer(store.name)
@@ -201,13 +203,13 @@ class LedgerWriter:
         error, now = self._buffer.trouble, time.monotonic()
         locked = isinstance(error, BusyError)
         if not self._buffer.ending:
-            self._buffer.pause(_PAUSE_S if locked else self._pause_s)
+            self._buffer.pause(_LOCKED_PAUSE_S if locked else self._pause_s)
             self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
             return
         if self._gives_up_at is None:
             self._gives_up_at = now + (_LAST_LOCKED_S if locked else _LAST_TRIES_S)
         if now < self._gives_up_at:
-            self._buffer.pause(_PAUSE_S if locked else _LAST_PAUSE_S)
+            self._buffer.pause(_LOCKED_PAUSE_S if locked else _LAST_PAUSE_S)
             return
         assert error is not None, "only called after a failure"
         lost = len(self._entries) + self._buffer.empty()

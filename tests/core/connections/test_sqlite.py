@@ -664,6 +664,72 @@ def forked(work: Callable[[], object]) -> Iterator[None]:
     assert status == 0
 
 
+LOG_MB = 24
+"""More than a log may hold before it is emptied, with what is written at once."""
+
+
+def logged_mb(path: Path) -> float:
+    return Path(f"{path}-wal").stat().st_size / 2**20
+
+
+def put_megabyte(database: Database) -> None:
+    with database.transaction() as db:
+        db.execute("INSERT INTO words VALUES (?, 1)", ("x" * 2**20,))
+
+
+def test_the_log_stays_small_though_somebody_reads_at_every_commit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself SQLite begins the log again only if nobody reads."""
+    readers: list[sqlite3.Connection] = []
+
+    def stop_reading() -> None:
+        while readers:
+            readers.pop().close()
+
+    class Beside(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                reader = connect(path, isolation_level=None)
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM words").fetchone()
+                stop_reading()
+                readers.append(reader)
+            if sql.startswith("PRAGMA wal_checkpoint"):
+                stop_reading()
+            return super().execute(sql, *values)
+
+    connect = sqlite3.connect
+    with opened(path) as database:
+        put(database, "first")
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k | {"factory": Beside}))
+    with opened(path) as database:
+        largest = 0.0
+        for _ in range(40):
+            put_megabyte(database)
+            largest = max(largest, logged_mb(path))
+        stop_reading()
+    assert 10 < largest < LOG_MB
+
+
+def test_somebody_who_reads_for_long_stops_no_writer_and_then_the_log_is_emptied(
+    path: Path,
+) -> None:
+    with opened(path) as database, closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        put(database, "first")
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM words").fetchone() == (1,)
+        for _ in range(30):
+            put_megabyte(database)
+        assert reader.execute("SELECT count(*) FROM words").fetchone() == (1,)
+        assert logged_mb(path) > LOG_MB
+        reader.execute("COMMIT")
+        for _ in range(6):
+            put_megabyte(database)
+        assert logged_mb(path) < LOG_MB
+        assert len(words(database)) == 37
+
+
 @forks
 @quiet_fork
 def test_parent_and_child_can_both_use_the_database(database: Database) -> None:
