@@ -200,15 +200,16 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
         params = kwargs.get("invocation_params") or {}
         asked = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
         key = str(run_id)
+        context = context_of(key)
         info = RunInfo(
             id=key,
             started=datetime.now(UTC),
             messages=messages,
             metadata=metadata,
-            attribution=attribution_of(run_id, parent, metadata, tags),
+            attribution=attribution_of(run_id, parent, metadata, tags, root=context.run),
             model=str(asked or ""),
             class_name=str(((serialized or {}).get("id") or [""])[-1]),
-            context=context_of(key),
+            context=context,
         )
         outer = None if parent is None else self._runs.find(str(parent))
         if outer is not None:

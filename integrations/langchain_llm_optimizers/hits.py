@@ -220,6 +220,7 @@ def _set_plain_content(message: AIMessage) -> None:
 def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:
     """Describe the run that a call of the model opens."""
     config, run_id = call.config, call.config.get("run_id")
+    context = context_of(None if run_id is None else str(run_id))
     params = model._get_ls_params(stop=call.stop, **call.kwargs)
     metadata = {**(model.metadata or {}), **(config.get("metadata") or {}), **params}
     return RunInfo(
@@ -228,11 +229,14 @@ def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:
         messages=call.messages,
         metadata=metadata,
         attribution=attribution_in(
-            config, metadata, [*(config.get("tags") or ()), *(model.tags or ())]
+            config,
+            metadata,
+            [*(config.get("tags") or ()), *(model.tags or ())],
+            root=context.run,
         ),
         model=str(params.get("ls_model_name") or ""),
         class_name=type(model).__name__,
-        context=context_of(None if run_id is None else str(run_id)),
+        context=context,
     )
 
 

@@ -55,15 +55,17 @@ def attribution_of(
     parent: UUID | str | None,
     metadata: Mapping[str, Any] | None,
     tags: Sequence[str] | None,
+    *,
+    root: str = "",
 ) -> Attribution:
-    """Note a run and return whose money it is."""
-    start = _start(parent, metadata, tags)
+    """Note a run and return whose money it is; `root` is the run's id if it is in no other."""
+    start = replace(_start(parent, metadata, tags), root=root)
     _RUNS.begin(str(run), start)
     return _RUNS.find(str(run)) or _RUNS.attribution_of(start)
 
 
 def attribution_in(
-    config: RunnableConfig, metadata: Mapping[str, Any], tags: Sequence[str]
+    config: RunnableConfig, metadata: Mapping[str, Any], tags: Sequence[str], *, root: str = ""
 ) -> Attribution:
     """Return whose money a call with this config is, for which there may be no run."""
     callbacks = config.get("callbacks")
@@ -71,7 +73,7 @@ def attribution_in(
         callbacks = (var_child_runnable_config.get() or {}).get("callbacks")
     parent = getattr(callbacks, "parent_run_id", None)
     start = _start(parent, metadata, tags)
-    return _RUNS.attribution_of(replace(start, root=str(config.get("run_id") or "")))
+    return _RUNS.attribution_of(replace(start, root=root or str(config.get("run_id") or "")))
 
 
 def _start(
