@@ -20,6 +20,7 @@ from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.runs import NOBODY, Attribution
 
 if TYPE_CHECKING:
     from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome
@@ -32,30 +33,26 @@ __all__ = [
     "first_generations",
     "hit_mark",
     "record_hit",
-    "user_tags",
 ]
 
 SHARED_CALLS: WeakValueDictionary[str, CombinedCall] = WeakValueDictionary()
 """Combined calls by the id of the run that waits for its share of one. LangChain ends a cancelled
 caller's run before the share is known."""
 
-_INTERNAL_TAGS = ("seq:step", "map:key", "graph:step", "langsmith:")
-_INTERNAL = ("ls_", "lc_", "langgraph_", "checkpoint", "__", METADATA_KEY)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
     """What is known of a run before it ends.
 
-    `metadata` and `tags` are LangChain's. `model` and `class_name` name the requested model and its
-    class. `context` comes from the strategy that made the call.
+    `metadata` is LangChain's, `attribution` says whose money it is. `model` and `class_name` name
+    the requested model and its class. `context` comes from the strategy that made the call.
     """
 
     id: str
     started: datetime
     messages: Sequence[BaseMessage] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    tags: Sequence[str] = ()
+    attribution: Attribution = NOBODY
     model: str = ""
     class_name: str = ""
     context: CallContext = NO_CALL_CONTEXT
@@ -103,7 +100,7 @@ def call_of_run(
         removed=run.removed,
         share=_share(message) if mark is None else None,
         served=None if mark is None else served_by_mark(mark),
-        tags=user_tags(run.metadata, run.tags),
+        attribution=run.attribution,
         latency_s=latency_s,
         status=status,
         error=error,
@@ -124,7 +121,7 @@ def call_of_share(run: RunInfo, outcome: QuestionOutcome) -> Call:
         context=run.context,
         removed=run.removed,
         share=outcome.share,
-        tags=user_tags(run.metadata, run.tags),
+        attribution=run.attribution,
         latency_s=outcome.latency_s,
         status=outcome.status,
         error=None if outcome.error is None else type(outcome.error).__name__,
@@ -164,17 +161,6 @@ def _mark_of_another_cache(generation: Generation) -> Mapping[str, Any] | None:
     baseline = baseline_call_of(message)
     usage = None if baseline.usage is None else baseline.usage.as_dict()
     return {"id": None, "tier": "other", "model": baseline.model, "usage": usage}
-
-
-def user_tags(metadata: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
-    """Return the user's metadata and tags, without those that the frameworks add."""
-    kept = {
-        key: str(value)
-        for key, value in metadata.items()
-        if not key.startswith(_INTERNAL) and isinstance(value, str | int | bool)
-    }
-    own = [tag for tag in tags if not tag.startswith(_INTERNAL_TAGS)]
-    return {**kept, "tags": ",".join(own)} if own else kept
 
 
 def _message(generations: Sequence[Generation]) -> AIMessage | None:

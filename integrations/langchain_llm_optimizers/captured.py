@@ -15,7 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from langchain_llm_optimizers.account import hit_mark, user_tags
+from langchain_llm_optimizers.account import hit_mark
 from langchain_llm_optimizers.batching import BatchingChatModel
 from langchain_llm_optimizers.cached import CachedChatModel
 from langchain_llm_optimizers.call import CAPTURE, ModelCall
@@ -23,6 +23,7 @@ from langchain_llm_optimizers.codec import GenerationsCodec, generation_of
 from langchain_llm_optimizers.hits import ServedChatModel, set_run_fields
 from langchain_llm_optimizers.messages import METADATA_KEY
 from langchain_llm_optimizers.own_cache import OwnCache
+from langchain_llm_optimizers.run_tree import attribution_in
 from langchain_llm_optimizers.usage import removed_of
 from langchain_llm_optimizers.wrappers import is_wrapper
 from llm_optimizers.batching.provider import RequestContext
@@ -78,7 +79,9 @@ class Captured:
         mark = last[0].additional_kwargs.get(METADATA_KEY) if last else None
         note["keys"] = [None if key is None else key.as_dict() for key in self.keys]
         return RequestContext(
-            tags=user_tags(config.get("metadata") or {}, config.get("tags") or ()),
+            tags=attribution_in(
+                config, config.get("metadata") or {}, config.get("tags") or ()
+            ).tags,
             baseline_model=self.account.baseline_model,
             baseline_provider=self.account.baseline_provider,
             removed=self.account.removed + removed_of(mark),

@@ -27,6 +27,7 @@ from langchain_llm_optimizers.account import (
 )
 from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.messages import core_message
+from langchain_llm_optimizers.run_tree import attribution_of, follow_runs
 from langchain_llm_optimizers.running import when_running
 from langchain_llm_optimizers.usage import reported_by_result
 from llm_optimizers.arguments import with_methods
@@ -36,6 +37,7 @@ from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.run_costs import TellsRunCosts
 from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
@@ -70,7 +72,7 @@ class _Run:
     sent: bool = True
 
 
-class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
+class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallbackHandler):
     """Records what a LangChain app spends and saves.
 
     Example:
@@ -83,7 +85,8 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
     A cache hit counts as a saving, never as spend. A model that wraps another counts once. Failed
     runs and abandoned streams are recorded with that status. If a stream reports no usage, its
     tokens are counted here and the record is marked as estimated (with OpenAI, set
-    `stream_usage=True`). A record keeps the run's metadata and tags, but no text. One handler can
+    `stream_usage=True`). A record keeps the run's metadata and tags, but no text; `user`, `session`
+    and the like under one name each (see `attributed`), and the root's id as `run`. One handler can
     be shared by any number of threads and event loops.
 
     A call that is given up is recorded as abandoned with an estimated cost: at once if it is
@@ -96,6 +99,7 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
     def __init__(
         self, ledger: Ledger | None = None, *, counter: TokenCounter | None = None
     ) -> None:
+        follow_runs()
         self._ledger = checked_ledger(ledger) or Ledger()
         if counter is not None:
             with_methods("counter", counter, "count_request", give="a TokenCounter()")
@@ -196,15 +200,16 @@ class CostCallbackHandler(WarmsUp, PickledAsArguments, BaseCallbackHandler):
         params = kwargs.get("invocation_params") or {}
         asked = metadata.get("ls_model_name") or params.get("model") or params.get("model_name")
         key = str(run_id)
+        context = context_of(key)
         info = RunInfo(
             id=key,
             started=datetime.now(UTC),
             messages=messages,
             metadata=metadata,
-            tags=tags,
+            attribution=attribution_of(run_id, parent, metadata, tags, root=context.run),
             model=str(asked or ""),
             class_name=str(((serialized or {}).get("id") or [""])[-1]),
-            context=context_of(key),
+            context=context,
         )
         outer = None if parent is None else self._runs.find(str(parent))
         if outer is not None:

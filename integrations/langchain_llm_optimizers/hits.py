@@ -23,6 +23,7 @@ from pydantic import Field
 from langchain_llm_optimizers.account import RunInfo, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.run_tree import attribution_in
 from langchain_llm_optimizers.stand_in import StandIn
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
@@ -63,11 +64,12 @@ def serve_hit(
 def _running_run() -> RunInfo:
     """Return what the context says of the run; LangChain gives its cache only the prompt."""
     config = var_child_runnable_config.get() or {}
+    metadata = config.get("metadata") or {}
     return RunInfo(
         id="",
         started=datetime.now(UTC),
-        metadata=config.get("metadata") or {},
-        tags=config.get("tags") or (),
+        metadata=metadata,
+        attribution=attribution_in(config, metadata, config.get("tags") or ()),
         context=context_of(),
     )
 
@@ -218,16 +220,23 @@ def _set_plain_content(message: AIMessage) -> None:
 def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:
     """Describe the run that a call of the model opens."""
     config, run_id = call.config, call.config.get("run_id")
+    context = context_of(None if run_id is None else str(run_id))
     params = model._get_ls_params(stop=call.stop, **call.kwargs)
+    metadata = {**(model.metadata or {}), **(config.get("metadata") or {}), **params}
     return RunInfo(
         id="",
         started=datetime.now(UTC),
         messages=call.messages,
-        metadata={**(model.metadata or {}), **(config.get("metadata") or {}), **params},
-        tags=[*(config.get("tags") or ()), *(model.tags or ())],
+        metadata=metadata,
+        attribution=attribution_in(
+            config,
+            metadata,
+            [*(config.get("tags") or ()), *(model.tags or ())],
+            root=context.run,
+        ),
         model=str(params.get("ls_model_name") or ""),
         class_name=type(model).__name__,
-        context=context_of(None if run_id is None else str(run_id)),
+        context=context,
     )
 
 

@@ -18,11 +18,11 @@ from llm_optimizers.costs.call import Call, Reported, ServedAnswer
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
+from llm_optimizers.costs.runs import NOBODY, Attribution
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = [
-    "TAG_PREFIX",
     "CallInfo",
     "Outcome",
     "call_of",
@@ -31,11 +31,7 @@ __all__ = [
     "call_of_share",
     "count_usage",
     "text_of",
-    "user_tags",
 ]
-
-TAG_PREFIX = "llm_optimizers."
-"""Prefix of our own instrumentation tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +39,8 @@ class CallInfo:
     """What is known of a call when it starts.
 
     `model` and `class_name` name the requested model and its class; `params` are the call's own
-    settings; `context` comes from the strategy that made the call.
+    settings; `attribution` says whose money it is, and `context` comes from the strategy that made
+    the call.
     """
 
     id: str
@@ -52,7 +49,7 @@ class CallInfo:
     class_name: str
     messages: Sequence[ChatMessage] | str = ()
     params: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, Any] = field(default_factory=dict)
+    attribution: Attribution = NOBODY
     context: CallContext = NO_CALL_CONTEXT
 
 
@@ -78,7 +75,7 @@ def call_of(info: CallInfo, outcome: Outcome) -> Call:
         reported=outcome.reported.usage,
         tier=outcome.reported.tier,
         context=info.context,
-        tags=user_tags(info.tags),
+        attribution=info.attribution,
         latency_s=outcome.latency_s,
         status=outcome.status,
         error=outcome.error,
@@ -86,7 +83,7 @@ def call_of(info: CallInfo, outcome: Outcome) -> Call:
     )
 
 
-def call_of_share(share: LLMSharedAnswerEvent) -> Call:
+def call_of_share(share: LLMSharedAnswerEvent, attribution: Attribution) -> Call:
     """Return the call of a question that may have shared it with others."""
     return Call(
         id=share.answer_id,
@@ -98,14 +95,14 @@ def call_of_share(share: LLMSharedAnswerEvent) -> Call:
         tier=share.tier,
         context=context_of(),
         share=share.share,
-        tags=user_tags(share.tags),
+        attribution=attribution,
         latency_s=share.latency_s,
         status=share.status,
         error=share.error,
     )
 
 
-def call_of_hit(hit: LLMCacheHitEvent) -> Call:
+def call_of_hit(hit: LLMCacheHitEvent, attribution: Attribution) -> Call:
     """Return the call that a cache hit replaced."""
     return Call(
         id=hit.hit_id,
@@ -115,7 +112,7 @@ def call_of_hit(hit: LLMCacheHitEvent) -> Call:
         provider=provider_of(hit.asked_class),
         context=context_of(),
         served=ServedAnswer(tier=hit.tier, usage=hit.usage),
-        tags=user_tags(hit.tags),
+        attribution=attribution,
     )
 
 
@@ -142,7 +139,7 @@ def call_of_embedding(
         served=ServedAnswer(tier="embeddings", usage=usage, estimated=not exact)
         if served
         else None,
-        tags=user_tags(info.tags),
+        attribution=info.attribution,
         status=status,
         error=error,
     )
@@ -170,12 +167,3 @@ def text_of(reply: Reply | None) -> str:
         return ""
     message = getattr(reply, "message", None)
     return (message.content or "") if message is not None else getattr(reply, "text", "")
-
-
-def user_tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    """Return the user's own tags of an event that are plain values."""
-    return {
-        name: str(value)
-        for name, value in tags.items()
-        if not name.startswith(TAG_PREFIX) and isinstance(value, str | int | bool)
-    }

@@ -17,6 +17,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_llm_optimizers.account import CallInfo
 from llm_optimizers.costs.open_calls import OpenCalls
+from llm_optimizers.costs.runs import Attribution
 from llm_optimizers.forks import ProcessLock
 
 __all__ = ["EmbeddingCall", "EmbeddingCalls"]
@@ -79,7 +80,7 @@ class EmbeddingCalls:
         with self._lock:
             self._spans.pop(span, None)
 
-    def begin(self, event: Any) -> None:
+    def begin(self, event: Any, attribution: Attribution) -> None:
         """Note the start event of a call."""
         settings: Mapping[str, Any] = event.model_dict
         info = CallInfo(
@@ -87,7 +88,7 @@ class EmbeddingCalls:
             started=datetime.now(UTC),
             model=str(settings.get("model_name") or ""),
             class_name=str(settings.get("class_name") or ""),
-            tags=dict(event.tags),
+            attribution=attribution,
         )
         size = settings.get("embed_batch_size")
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from inspect import BoundArguments
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -29,6 +30,7 @@ from llama_index_llm_optimizers.embedding_calls import EmbeddingCall, EmbeddingC
 from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
 from llama_index_llm_optimizers.in_flight import InFlightCall, InFlightCalls
+from llama_index_llm_optimizers.run_tree import SpanRuns
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.arguments import instance, optional
@@ -37,6 +39,7 @@ from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import CallRecord, Status
+from llm_optimizers.costs.run_costs import TellsRunCosts
 from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
@@ -51,7 +54,7 @@ _STRUCTURED = "structured_llm"
 """Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""
 
 
-class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
+class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
     """Records what a LlamaIndex app spends and saves.
 
     Example:
@@ -66,7 +69,8 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     streams are recorded with that status. If a stream reports no usage, its tokens are counted here
     and the record is marked as estimated (with OpenAI, give the LLM
     `additional_kwargs={"stream_options": {"include_usage": True}}`). A record keeps the tags of
-    `instrument_tags`, but no text. Embeddings are counted by tokens, those from an
+    `instrument_tags`, but no text; `user`, `session` and the like under one name each (see
+    `attributed`), and the root's id as `run`. Embeddings are counted by tokens, those from an
     `EmbeddingsStore` as savings. An unpickled handler listens once it is attached; a copy in the
     same process is the handler itself.
 
@@ -81,9 +85,10 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     _open_embeddings: OpenCalls[EmbeddingCall] = PrivateAttr()
     _calls: InFlightCalls = PrivateAttr()
     _embeddings: EmbeddingCalls = PrivateAttr()
+    _runs: SpanRuns = PrivateAttr()
     _failed: bool = PrivateAttr(default=False)
     left_behind: ClassVar[frozenset[str]] = frozenset(
-        {"_spans", "_open", "_open_embeddings", "_calls", "_embeddings", "_failed"}
+        {"_spans", "_open", "_open_embeddings", "_calls", "_embeddings", "_runs", "_failed"}
     )
 
     def __init__(
@@ -100,9 +105,8 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
         self._open_embeddings = OpenCalls(self._give_up_embedding, self._ledger)
         self._calls = InFlightCalls(self._open)
         self._embeddings = EmbeddingCalls(self._open_embeddings)
-        self._spans = SpanTree.watched(
-            self._embeddings.enter, self._returned, self._embeddings.leave
-        )
+        self._spans = SpanTree.watched(self._entered, self._returned, self._left)
+        self._runs = SpanRuns()
 
     def __copy__(self) -> Self:
         return self
@@ -174,8 +178,18 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     # --- model calls -----------------------------------------------------------------------------
 
     def _begin(self, event: Any) -> None:
-        info = self._calls.info_of(event)
+        info = self._calls.info_of(event, self._runs.attribution_at(event))
         self._calls.begin(event.span_id, info, self._spans.ancestors(event.span_id))
+
+    def _entered(
+        self, span: str, parent: str | None, function_of: object, arguments: BoundArguments
+    ) -> None:
+        self._runs.enter(span, parent, function_of, arguments)
+        self._embeddings.enter(span, function_of, arguments)
+
+    def _left(self, span: str) -> None:
+        self._runs.end(span)
+        self._embeddings.leave(span)
 
     def _returned(self, span: str, result: object) -> None:
         """Watch a stream: what drops one that nobody began to read reports no end."""
@@ -207,11 +221,11 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
 
     def _hit(self, event: Any) -> None:
         self._calls.mark_nested(self._spans.ancestors(event.span_id))
-        call_of_hit(event).account(self._ledger)
+        call_of_hit(event, self._runs.attribution_at(event)).account(self._ledger)
 
     def _shared(self, event: Any) -> None:
         self._calls.mark_nested(self._spans.ancestors(event.span_id))
-        call_of_share(event).account(self._ledger)
+        call_of_share(event, self._runs.attribution_at(event)).account(self._ledger)
 
     def _record(
         self,
@@ -237,7 +251,7 @@ class CostEventHandler(WarmsUp, PickledWhole, BaseEventHandler):
     # --- embeddings ------------------------------------------------------------------------------
 
     def _embedding_begins(self, event: Any) -> None:
-        self._embeddings.begin(event)
+        self._embeddings.begin(event, self._runs.attribution_at(event))
 
     def _embedding_served(self, event: Any) -> None:
         self._embeddings.add_hit(event.span_id, event.chunk)

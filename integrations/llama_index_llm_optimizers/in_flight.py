@@ -18,6 +18,7 @@ from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.reports import Report
+from llm_optimizers.costs.runs import Attribution
 from llm_optimizers.forks import ProcessLock
 
 __all__ = ["InFlightCall", "InFlightCalls"]
@@ -61,7 +62,7 @@ class InFlightCalls:
         self._used_ids: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = ProcessLock()
 
-    def info_of(self, event: Any) -> CallInfo:
+    def info_of(self, event: Any, attribution: Attribution) -> CallInfo:
         """Read a start event; an id given by the context goes to the first call that has it."""
         asked: Mapping[str, Any] = event.model_dict
         context = context_of()
@@ -72,7 +73,7 @@ class InFlightCalls:
             class_name=str(asked.get("class_name") or ""),
             messages=event.prompt if hasattr(event, "prompt") else event.messages,
             params=event.additional_kwargs,
-            tags=dict(event.tags),
+            attribution=attribution,
             context=context,
         )
 

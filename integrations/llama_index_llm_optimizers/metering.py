@@ -19,9 +19,10 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags, instr
 from llama_index_instrumentation.events.span import SpanDropEvent
 from pydantic import PrivateAttr
 
-from llama_index_llm_optimizers.account import TAG_PREFIX, CallInfo
+from llama_index_llm_optimizers.account import CallInfo
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.in_flight import InFlightCalls
+from llama_index_llm_optimizers.run_tree import TAG_PREFIX
 from llm_optimizers.costs import Usage
 
 __all__ = ["UsageMeter", "UsageTotal"]
@@ -44,6 +45,13 @@ class UsageTotal:
         self.model = model or self.model
         self._unknown = self._unknown or usage is None
         self.usage = None if self._unknown else sum((u for u in (self.usage, usage) if u), Usage())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MeasuredCall(CallInfo):
+    """A call whose usage counts towards a total."""
+
+    total: UsageTotal
 
 
 class UsageMeter(BaseEventHandler):
@@ -83,12 +91,12 @@ class UsageMeter(BaseEventHandler):
         if isinstance(event, _STARTS):
             total = self._total_of(event)
             if total is not None:
-                info = CallInfo(
+                info = _MeasuredCall(
                     id=event.id_,
                     started=datetime.now(UTC),
                     model=str(event.model_dict.get("model_name") or ""),
                     class_name="",
-                    tags={self._tag: total},
+                    total=total,
                 )
                 self._calls.begin(event.span_id, info, ())
         elif isinstance(event, _PROGRESS):
@@ -107,8 +115,9 @@ class UsageMeter(BaseEventHandler):
         if call is None or event.response is None or self._calls.is_repeat(event.response.raw):
             return
         call.add_reply(event.response)
-        reported = call.report.reported()
-        call.info.tags[self._tag].add(reported.usage, reported.model or call.info.model)
+        if isinstance(call.info, _MeasuredCall):
+            reported = call.report.reported()
+            call.info.total.add(reported.usage, reported.model or call.info.model)
 
     def _total_of(self, event: BaseEvent) -> UsageTotal | None:
         return self._totals.get(str(event.tags.get(self._tag)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from inspect import BoundArguments
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from llama_index.core.instrumentation.span import BaseSpan
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
@@ -56,15 +56,18 @@ class SpanListener(BaseSpanHandler[BaseSpan]):
         return None
 
 
+_OnEnter: TypeAlias = Callable[[str, str | None, Any, BoundArguments], None]
+
+
 class SpanTree(SpanListener):
     """Keeps the parent id of each open span, and tells its owner of each span.
 
-    `on_enter` gets a span's id, its function's object and arguments, `on_return` its id and result,
-    `on_leave` its id, also after an error.
+    `on_enter` gets a span's id and parent, its function's object and arguments, `on_return` its id
+    and result, `on_leave` its id, also after an error.
     """
 
     _parents: dict[str, str | None] = PrivateAttr(default_factory=dict)
-    _on_enter: Callable[[str, Any, BoundArguments], None] | None = PrivateAttr(default=None)
+    _on_enter: _OnEnter | None = PrivateAttr(default=None)
     _on_return: Callable[[str, Any], None] | None = PrivateAttr(default=None)
     _on_leave: Callable[[str], None] | None = PrivateAttr(default=None)
     _guard: Any = PrivateAttr(default_factory=ProcessLock)
@@ -77,7 +80,7 @@ class SpanTree(SpanListener):
     @classmethod
     def watched(
         cls,
-        on_enter: Callable[[str, Any, BoundArguments], None],
+        on_enter: _OnEnter,
         on_return: Callable[[str, Any], None],
         on_leave: Callable[[str], None],
     ) -> Self:
@@ -107,7 +110,7 @@ class SpanTree(SpanListener):
         with self._guard:
             self._parents[id_] = parent_id
         if self._on_enter is not None:
-            self._on_enter(id_, instance, bound_args)
+            self._on_enter(id_, parent_id, instance, bound_args)
 
     def span_exit(
         self,

@@ -15,7 +15,8 @@ __all__ = ["NAMES", "rank_of"]
 # (`Helicone-…`), Traceloop (`traceloop.…`), Datadog (`ml_app`) and PostHog (`distinct_id`).
 _ALIASES: Mapping[str, str] = {
     "user": "user user_id user_name end_user end_user_id enduser.pseudo.id langfuse_user_id ls_user"
-    " ls_user_id helicone-user-id user_api_key_end_user_id user_api_key_user_id distinct_id",
+    " ls_user_id helicone-user-id user_api_key_end_user_id user_api_key_user_id"
+    " langgraph_auth_user_id distinct_id",
     "tenant": "tenant tenant_id tenant_name customer customer_id organization organization_id"
     " organisation organisation_id org org_id account_id workspace_id user_api_key_org_id"
     " user_api_key_team_id",
@@ -24,7 +25,7 @@ _ALIASES: Mapping[str, str] = {
     "session": "session session_id thread thread_id conversation conversation_id"
     " gen_ai.conversation.id chat_id langfuse_session_id ls_session_id helicone-session-id",
     "run": "run run_id root_run_id trace_id",
-    "agent": "agent agent_name agent_id gen_ai.agent.name gen_ai.agent.id assistant_id graph_id",
+    "agent": "agent agent_name agent_id gen_ai.agent.name gen_ai.agent.id",
     "step": "step step_name step_id node node_name gen_ai.step.name",
 }
 NAMES = tuple(_ALIASES)

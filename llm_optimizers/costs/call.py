@@ -7,7 +7,7 @@ in every framework.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,6 +18,7 @@ from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens, charged_to, price_call
 from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
+from llm_optimizers.costs.runs import NOBODY, Attribution
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError, UnpricedError
 
@@ -142,6 +143,7 @@ class Call:
     tokens that prompt optimisers removed, other than those in `context`. `share` is set if other
     callers may have shared the call, `served` if a cache answered. An error is `unanswered` if the
     client stopped waiting for the answer to a call that was sent, which is billed all the same.
+    `attribution` says whose money it was.
     """
 
     id: str
@@ -155,7 +157,7 @@ class Call:
     removed: RemovedTokens = NOTHING_REMOVED
     share: CallShare | None = None
     served: ServedAnswer | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    attribution: Attribution = NOBODY
     latency_s: float | None = None
     status: Status = "ok"
     error: str | None = None
@@ -202,6 +204,9 @@ class Call:
         else:
             usage, estimated = self._usage(count)
             record = self._priced(prices, usage, estimated=estimated)
+        group = self.attribution.assignment
+        if group is not None:
+            record = replace(record, held_out=group.held_out, bucket=group.bucket)
         strategy = _CHARGED_TO.get(self.context.role)
         return record if strategy is None else charged_to(record, strategy)
 
@@ -260,7 +265,7 @@ class Call:
             baseline_provider=self.context.baseline_provider,
             baseline_usage=baseline.usage,
             hit_strategy=None if served is None else f"cache.{served.tier}",
-            tags=self.tags,
+            tags=self.attribution.tags,
             latency_s=self.latency_s,
             status=self.status,
             error=self.error,

@@ -42,13 +42,15 @@ MakeRecord: TypeAlias = Callable[[], CallRecord]
 class CallContext:
     """What a strategy knows about a call that it makes.
 
-    `id` is the id that the call's record gets in the ledger, "" for any. `baseline_model` and
+    `id` is the id that the call's record gets in the ledger, "" for any. `run` is the run of all
+    calls made for one request, if it is not inside another run; "" for none. `baseline_model` and
     `baseline_provider` are what would have been called without routing. `removed` are the tokens
     taken out of its prompt. A `shared` call is not recorded itself: each of its callers records
     a share. If the answer may yet be discarded, `drafts` holds its record under `draft_id`.
     """
 
     id: str = ""
+    run: str = ""
     role: Role = "answer"
     baseline_model: str | None = None
     baseline_provider: str | None = None

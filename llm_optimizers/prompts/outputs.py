@@ -178,8 +178,9 @@ class CappedCall:
         if self.cap is not None:
             first = call_id or str(uuid.uuid4())
             self._drafts, self._kept = Drafts(context, strategy="prompts"), first
-            self.first = replace(context, id=first, drafts=self._drafts, draft_id=first)
-            self.retry = replace(context, id=str(uuid.uuid4()))
+            both = replace(context, run=context.run or first)
+            self.first = replace(both, id=first, drafts=self._drafts, draft_id=first)
+            self.retry = replace(both, id=str(uuid.uuid4()))
             CONTEXTS_BY_CALL.update({each.id: each for each in (self.first, self.retry)})
 
     def needs_retry(self, finish_reason: str | None, usage: Usage | None) -> bool:

@@ -123,7 +123,8 @@ class RoutedRequest:
         number = len(self.log.contexts)
         named = self.first_call_id if number == 0 else None
         call_id = named or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.decision.id}/{number}"))
-        context = replace(self.call_context, id=call_id)
+        first = self.log.contexts[0].run if self.log.contexts else call_id
+        context = replace(self.call_context, id=call_id, run=self.call_context.run or first)
         if context.role in _CHECKING:
             pass
         elif role in _CHECKING:
