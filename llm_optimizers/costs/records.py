@@ -23,9 +23,11 @@ from llm_optimizers.holdout import BUCKETS
 __all__ = [
     "JSON",
     "Basis",
+    "CallKind",
     "CallRecord",
     "LedgerNote",
     "PricedBy",
+    "Progress",
     "RecordSource",
     "Saving",
     "Status",
@@ -34,6 +36,11 @@ __all__ = [
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Basis: TypeAlias = Literal["measured", "estimated"]
 Status: TypeAlias = Literal["ok", "error", "abandoned"]
+CallKind: TypeAlias = Literal["answer", "embedding"]
+"""What a model was called for; only answers count as requests."""
+Progress: TypeAlias = Literal["unsent", "sent", "answered"]
+"""How far a failed call came: the provider bills nothing, or what was sent and what came of an
+answer until then, or a whole answer that the client could not use."""
 PricedBy: TypeAlias = Literal["list", "own", "provider"]
 """Where a cost comes from: the price list, the user's own price, or what the provider says it
 billed."""
@@ -63,10 +70,12 @@ _KINDS: Mapping[str, arguments.Kinds] = {
     "suspicious": bool,
     "held_out": (bool, NoneType),
     "baseline_low": _AMOUNT,
+    "kind": str,
 }
 _check_kinds = arguments.fields_check(_KINDS)
 _TIERS = frozenset(get_args(ServiceTier))
 _STATUSES = frozenset(get_args(Status))
+_CALL_KINDS = frozenset(get_args(CallKind))
 _PRICED_BY = frozenset(get_args(PricedBy))
 
 
@@ -110,6 +119,8 @@ class CallRecord:
     `baseline_low` is the baseline cost if the provider's own prompt cache had helped it as much as
     it can; None if that is `baseline_cost`.
 
+    An `embedding` has a cost and savings, but is no request.
+
     Raises:
         ConfigurationError: `time` has no time zone, or a value is of another kind.
     """
@@ -138,6 +149,7 @@ class CallRecord:
     held_out: bool | None = None
     bucket: int | None = None
     baseline_low: Decimal | None = None
+    kind: CallKind = "answer"
 
     def __post_init__(self) -> None:
         _check_kinds(self)
@@ -151,6 +163,8 @@ class CallRecord:
             arguments.one_of("tier", self.tier, get_args(ServiceTier))
         if self.status not in _STATUSES:
             arguments.one_of("status", self.status, get_args(Status))
+        if self.kind not in _CALL_KINDS:
+            arguments.one_of("kind", self.kind, get_args(CallKind))
         if self.priced_by is not None and self.priced_by not in _PRICED_BY:
             arguments.one_of("priced_by", self.priced_by, get_args(PricedBy))
         if self.latency_s is not None:
