@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
-from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
+from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY, core_message, said_in
 from langchain_llm_optimizers.usage import baseline_call_of, removed_of, reported_by
 from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
-from llm_optimizers.costs import Ledger
+from llm_optimizers.costs import Ledger, Usage
 from llm_optimizers.costs.call import Call, CallShare, Reported
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext
+from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
-from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.runs import NOBODY, Attribution
+from llm_optimizers.shown import safe_logger
+from llm_optimizers.types import ChatRequest
 
 if TYPE_CHECKING:
     from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome
+    from llm_optimizers.prompts import TokenCounter
 
 __all__ = [
     "SHARED_CALLS",
     "RunInfo",
     "call_of_run",
     "call_of_share",
+    "count_run",
     "first_generations",
     "hit_mark",
+    "own_counter",
     "record_hit",
 ]
 
@@ -39,13 +45,16 @@ SHARED_CALLS: WeakValueDictionary[str, CombinedCall] = WeakValueDictionary()
 """Combined calls by the id of the run that waits for its share of one. LangChain ends a cancelled
 caller's run before the share is known."""
 
+logger = safe_logger("llm_optimizers.costs")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
     """What is known of a run before it ends.
 
-    `metadata` is LangChain's, `attribution` says whose money it is. `model` and `class_name` name
-    the requested model and its class. `context` comes from the strategy that made the call.
+    `metadata` and `params` (tools, formats) are LangChain's, `attribution` says whose money it is.
+    `model` and `class_name` name the requested model and its class. `context` comes from the
+    strategy that made the call. `request` reads the request, if it is not in the messages.
     """
 
     id: str
@@ -56,6 +65,9 @@ class RunInfo:
     model: str = ""
     class_name: str = ""
     context: CallContext = NO_CALL_CONTEXT
+    params: Mapping[str, Any] = field(default_factory=dict)
+    completion: bool = False
+    request: Callable[[], ChatRequest] | None = None
 
     @property
     def provider(self) -> str | None:
@@ -74,20 +86,19 @@ def call_of_run(
     generations: Sequence[Generation],
     *,
     latency_s: float | None,
-    status: Status = "ok",
-    error: str | None = None,
     reported: Reported | None = None,
-    unanswered: bool = False,
+    failure: Failure | None = None,
 ) -> Call:
-    """Return the call of one model run, which may be a cache hit.
+    """Return the call of one model run, which may be a cache hit, or a `failure`.
 
     `reported` is what came outside the message, if anything.
     """
     mark, message = hit_mark(generations), _message(generations)
-    beside = reported or Reported()
+    failed = failure or Failure()
+    beside = reported or failed.reported
     report = beside if message is None or mark is not None else reported_by(message)
     if report.usage is None:
-        report = replace(report, usage=beside.usage)
+        report = replace(report, usage=beside.usage, model=report.model or beside.model)
     return Call(
         id=run.id if mark is None else mark["id"] or run.id,
         time=run.started,
@@ -102,9 +113,9 @@ def call_of_run(
         served=None if mark is None else served_by_mark(mark),
         attribution=run.attribution,
         latency_s=latency_s,
-        status=status,
-        error=error,
-        unanswered=unanswered,
+        status="ok" if failure is None else failure.status,
+        error=failed.error,
+        progress=failed.progress,
     )
 
 
@@ -134,7 +145,38 @@ def record_hit(ledger: Ledger, generations: Sequence[Generation], run: RunInfo) 
     If a callback handler records the same run in the same ledger, the ledger keeps the handler's
     record, which is more complete.
     """
-    call_of_run(run, generations, latency_s=None).account(ledger)
+    count = partial(count_run, None, run, generations)
+    call_of_run(run, generations, latency_s=None).account(ledger, count)
+
+
+def count_run(
+    counter: TokenCounter | None, run: RunInfo, generations: Sequence[Generation]
+) -> Usage | None:
+    """Count a run's tokens, by default with this process's own counter; None if that fails."""
+    try:
+        request = run.request() if run.request is not None else _request_of(run)
+        counter = own_counter() if counter is None else counter
+        return counter.count_call(request, *map(said_in, generations))
+    except Exception as error:  # noqa: BLE001 - the call is recorded even without a count
+        logger.debug("could not estimate a run's tokens: %s", type(error).__name__)
+        return None
+
+
+def _request_of(run: RunInfo) -> ChatRequest:
+    return ChatRequest(
+        messages=tuple(core_message(message) for message in run.messages),
+        model=run.model,
+        params=run.params,
+        completion=run.completion,
+    )
+
+
+@cache
+def own_counter() -> TokenCounter:
+    """Loaded only if a provider reports no usage, which is rare."""
+    from llm_optimizers.prompts import TokenCounter
+
+    return TokenCounter()
 
 
 def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:

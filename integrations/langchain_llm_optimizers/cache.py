@@ -20,12 +20,13 @@ from langchain_llm_optimizers.llm_string import LLMStrings
 from langchain_llm_optimizers.messages import request_of_prompt
 from langchain_llm_optimizers.refusals import options_of_running_model, watch_runs
 from llm_optimizers.arguments import refuse
-from llm_optimizers.caching import CacheStats, Namespace, ResponseCache
+from llm_optimizers.caching import CacheStats, Hit, Namespace, ResponseCache
 from llm_optimizers.caching.keys import CacheKey
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.durations import Duration
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.types import ChatRequest
 from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["HybridCache"]
@@ -110,7 +111,7 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
         if key is None:
             return None
         hit = self.responses.lookup(key, options_of_running_model())
-        return None if hit is None else serve_hit(hit, self.ledger)
+        return None if hit is None else self._served(hit, prompt, llm_string)
 
     async def alookup(self, prompt: str, llm_string: str) -> Generations | None:
         """See `BaseCache.alookup`."""
@@ -118,7 +119,11 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
         if key is None:
             return None
         hit = await self.responses.alookup(key, options_of_running_model())
-        return None if hit is None else serve_hit(hit, self.ledger)
+        return None if hit is None else self._served(hit, prompt, llm_string)
+
+    def _served(self, hit: Hit[Generations], prompt: str, llm_string: str) -> Generations:
+        request = partial(_request_of, self._strings, prompt, llm_string)
+        return serve_hit(hit, self.ledger, request=request)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """See `BaseCache.update`."""
@@ -185,6 +190,13 @@ class HybridCache(WarmsUp, PickledAsArguments, BaseCache):
         except Exception as error:  # noqa: BLE001 - a call without a key goes to the model
             self.responses.bypassed(error)
             return None
+
+
+def _request_of(strings: LLMStrings, prompt: str, llm_string: str) -> ChatRequest:
+    """Return the request as it is sent, to count its tokens."""
+    given = strings.given_in_string(llm_string)
+    model = given.get("model") or given.get("model_name") or ""
+    return replace(request_of_prompt(prompt, given), model=str(model))
 
 
 def _key_of(

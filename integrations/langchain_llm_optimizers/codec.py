@@ -186,6 +186,8 @@ def _cacheability(generation: Generation) -> Cacheability:
         completion=False,
         model=baseline.model,
         usage=baseline.usage,
+        cost=baseline.cost,
+        estimated=baseline.estimated,
     )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -22,27 +21,26 @@ from langchain_llm_optimizers.account import (
     RunInfo,
     call_of_run,
     call_of_share,
+    count_run,
     first_generations,
     hit_mark,
+    own_counter,
 )
 from langchain_llm_optimizers.hits import SERVED_RUNS
-from langchain_llm_optimizers.messages import core_message
+from langchain_llm_optimizers.received import Received
 from langchain_llm_optimizers.run_tree import attribution_of, follow_runs
 from langchain_llm_optimizers.running import when_running
 from langchain_llm_optimizers.usage import reported_by_result
 from llm_optimizers.arguments import with_methods
 from llm_optimizers.costs import Ledger, Summary, Usage
-from llm_optimizers.costs.call import Call, Reported, status_of
+from llm_optimizers.costs.call import Call, Reported
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
-from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.run_costs import TellsRunCosts
-from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
-from llm_optimizers.shown import safe_logger
-from llm_optimizers.types import ChatRequest
 from llm_optimizers.warming import WarmsUp, warm_up_all
 
 if TYPE_CHECKING:
@@ -53,7 +51,8 @@ __all__ = ["CostCallbackHandler"]
 
 _RUN_OF_ANSWER = re.compile(r"(?:lc_)?run-+([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _REMEMBERED = 4_096
-logger = safe_logger("llm_optimizers.costs")
+_BATCHES = 64
+_COMPLETION = "completion of a text"
 
 
 @dataclass(slots=True)
@@ -62,7 +61,8 @@ class _Run:
 
     `served` is the answer of a cache hit, whose cost is zero also if nobody waits for all of it.
     `nested` says whether another run was made inside, `sent` is False for a call that was cancelled
-    before it was sent.
+    before it was sent. `received` is what came of the answer so far, `prompts` the number of
+    prompts that were sent with this run's.
     """
 
     info: RunInfo
@@ -70,6 +70,8 @@ class _Run:
     served: Sequence[Generation] = ()
     nested: bool = False
     sent: bool = True
+    received: Received = field(default_factory=Received)
+    prompts: int = 1
 
 
 class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallbackHandler):
@@ -83,11 +85,12 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
         ```
 
     A cache hit counts as a saving, never as spend. A model that wraps another counts once. Failed
-    runs and abandoned streams are recorded with that status. If a stream reports no usage, its
-    tokens are counted here and the record is marked as estimated (with OpenAI, set
-    `stream_usage=True`). A record keeps the run's metadata and tags, but no text; `user`, `session`
-    and the like under one name each (see `attributed`), and the root's id as `run`. One handler can
-    be shared by any number of threads and event loops.
+    runs and abandoned streams are recorded with that status, and with the cost of what was sent and
+    came. If a stream reports no usage, its tokens are counted here, and its record and the hits of
+    its answer are marked as estimated (with OpenAI, set `stream_usage=True`). A record keeps the
+    run's metadata and tags, but no text; `user`, `session` and the like under one name each (see
+    `attributed`), and the root's id as `run`. One handler can be shared by any number of threads
+    and event loops.
 
     A call that is given up is recorded as abandoned with an estimated cost: at once if it is
     cancelled, and at the latest before the ledger is read or closed, or when the process ends.
@@ -106,6 +109,8 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
         self._given_counter = counter
         self._runs: OpenCalls[_Run] = OpenCalls(self._give_up, self._ledger)
         self._recorded: OrderedDict[str, None] = OrderedDict()
+        # The settings of runs that were sent together, of which the first has the usage of all.
+        self._billed: deque[Mapping[str, Any]] = deque(maxlen=_BATCHES)
         self._lock = ProcessLock()
 
     def current_arguments(self) -> Mapping[str, object]:
@@ -127,7 +132,7 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
 
     def warm_up(self) -> None:
         """Load the prices, and the vocabulary for models whose provider reports no usage."""
-        warm_up_all([self._ledger, self._counter])
+        warm_up_all([self._ledger, self._given_counter or own_counter()])
 
     def on_chat_model_start(
         self,
@@ -157,12 +162,28 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
     ) -> None:
         """Do the same for completion models."""
         first: list[BaseMessage] = [HumanMessage(prompt) for prompt in prompts[:1]]
+        kwargs = {**kwargs, _COMPLETION: True}
         self._begin(run_id, parent_run_id, serialized, first, tags or [], metadata or {}, kwargs)
+
+    def on_llm_new_token(
+        self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any
+    ) -> None:
+        """Keep what came of an answer, which LangChain does not always report with an error."""
+        run = self._runs.find(str(run_id))
+        if run is not None:
+            run.received.add_token(token, chunk)
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Do the same for a stream of typed events."""
+        run = self._runs.find(str(run_id))
+        if run is not None:
+            run.received.add_event(event)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was recorded already."""
-        reported = reported_by_result(response)
-        self._end(str(run_id), first_generations(response), "ok", None, reported)
+        key = str(run_id)
+        reported = self._reported_beside(self._runs.find(key), response)
+        self._end(key, first_generations(response), reported=reported)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a failed run, or an abandoned stream with the tokens used until then."""
@@ -170,22 +191,9 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
         if shared is not None:
             shared.when_done(lambda outcome: self._end_share(str(run_id), outcome))
             return
-        response = kwargs.get("response")
-        generations = first_generations(response) if isinstance(response, LLMResult) else []
-        self._end(
-            str(run_id),
-            generations,
-            status_of(error),
-            type(error).__name__,
-            unanswered=is_unanswered(error),
-        )
-
-    @cached_property
-    def _counter(self) -> TokenCounter:
-        """Loaded only if a provider reports no usage, which is rare."""
-        from llm_optimizers.prompts import TokenCounter
-
-        return self._given_counter if self._given_counter is not None else TokenCounter()
+        run = self._runs.find(str(run_id))
+        came = [] if run is None else run.received.answer()
+        self._end(str(run_id), came, failure=Failure.of(error, received=bool(came)))
 
     def _begin(
         self,
@@ -210,12 +218,15 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
             model=str(asked or ""),
             class_name=str(((serialized or {}).get("id") or [""])[-1]),
             context=context,
+            params=params,
+            completion=_COMPLETION in kwargs,
         )
         outer = None if parent is None else self._runs.find(str(parent))
         if outer is not None:
             outer.nested = True
         hit = SERVED_RUNS.get(key)
         run = _Run(info, time.perf_counter(), () if hit is None else hit.generations)
+        run.prompts = kwargs.get("batch_size") or 1
         self._runs.begin(key, run)
         # LangChain holds the id until it has reported the end; a trace may hold it longer.
         self._runs.watch(key, run_id)
@@ -235,18 +246,18 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
             shared.when_done(lambda outcome: self._end_share(run.info.id, outcome))
         elif not run.nested:
             error = asyncio.CancelledError.__name__ if cancelled else None
-            call = call_of_run(run.info, (), latency_s=None, status="abandoned", error=error)
-            self._account(run, call, counted=run.sent)
+            failure = Failure(status="abandoned", error=error)
+            came = run.received.answer()
+            call = call_of_run(run.info, came, latency_s=None, failure=failure)
+            self._account(run, call, came, counted=run.sent)
 
     def _end(
         self,
         run_id: str,
         generations: Sequence[Generation],
-        status: Status,
-        error: str | None,
-        reported: Reported | None = None,
         *,
-        unanswered: bool = False,
+        failure: Failure | None = None,
+        reported: Reported | None = None,
     ) -> None:
         run = self._runs.end(run_id)
         if run is None or run.nested or self._counted_inside(run_id, generations):
@@ -255,10 +266,8 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
             run.info,
             generations,
             latency_s=time.perf_counter() - run.clock,
-            status=status,
-            error=error,
             reported=reported,
-            unanswered=unanswered,
+            failure=failure,
         )
         self._account(run, call, generations)
 
@@ -273,7 +282,28 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
         info = run.info
         if run.served:
             call = call_of_run(info, run.served, latency_s=call.latency_s)
-        self._runs.account(call, lambda: self._count(info, generations) if counted else None)
+            generations = run.served
+
+        def count() -> Usage | None:
+            return count_run(self._given_counter, info, generations) if counted else None
+
+        self._runs.account(call, count)
+
+    def _reported_beside(self, run: _Run | None, response: LLMResult) -> Reported | None:
+        """Return what was reported outside the messages; no tokens if another run has them.
+
+        Of prompts that were sent together, LangChain gives the usage of all to the first run and
+        none to the others. Then only the first run shows whether the provider reported any.
+        """
+        reported = reported_by_result(response)
+        usage = None if reported is None else reported.usage
+        if run is None or usage is None:
+            return reported
+        if usage != Usage():
+            if run.prompts > 1:
+                self._billed.append(run.info.params)
+            return reported
+        return reported if any(each is run.info.params for each in self._billed) else None
 
     def _end_share(self, run_id: str, outcome: QuestionOutcome) -> None:
         """Record a run that failed, once its share of a combined call is known."""
@@ -295,17 +325,6 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
             inside = other is not None and other in self._recorded
         # A hit of another cache keeps the id of the run that made the answer.
         return inside and hit_mark(generations) is None
-
-    def _count(self, info: RunInfo, generations: Sequence[Generation]) -> Usage | None:
-        """Count the run's tokens; None if its messages cannot be read."""
-        try:
-            messages = tuple(core_message(message) for message in info.messages)
-            request = ChatRequest(messages=messages, model=info.model)
-            text = "".join(generation.text for generation in generations)
-            return self._counter.count_call(request, text)
-        except Exception as error:  # noqa: BLE001 - the call is recorded even without a count
-            logger.debug("could not estimate a run's tokens: %s", type(error).__name__)
-            return None
 
 
 def _message_id(generations: Sequence[Generation]) -> str:

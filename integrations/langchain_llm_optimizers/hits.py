@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
@@ -23,12 +24,14 @@ from pydantic import Field
 from langchain_llm_optimizers.account import RunInfo, record_hit
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import Generations
+from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.run_tree import attribution_in
 from langchain_llm_optimizers.stand_in import StandIn
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.types import ChatRequest
 
 __all__ = [
     "CACHE_HIT",
@@ -49,19 +52,24 @@ _FORM = ("model_provider", "output_version")
 
 
 def serve_hit(
-    hit: Hit[Generations], ledger: Ledger | None, run: RunInfo | None = None
+    hit: Hit[Generations],
+    ledger: Ledger | None,
+    run: RunInfo | None = None,
+    *,
+    request: Callable[[], ChatRequest] | None = None,
 ) -> Generations:
     """Return the hit's generations, marked, and record the hit if a ledger is given.
 
-    `run` describes the run that gets them; by default it is read from the current context.
+    `run` describes the run that gets them; by default it is read from the current context, and
+    `request` returns what was asked.
     """
     generations = mark_hit(hit)
     if ledger is not None:
-        record_hit(ledger, generations, run if run is not None else _running_run())
+        record_hit(ledger, generations, run if run is not None else _running_run(request))
     return generations
 
 
-def _running_run() -> RunInfo:
+def _running_run(request: Callable[[], ChatRequest] | None) -> RunInfo:
     """Return what the context says of the run; LangChain gives its cache only the prompt."""
     config = var_child_runnable_config.get() or {}
     metadata = config.get("metadata") or {}
@@ -71,6 +79,7 @@ def _running_run() -> RunInfo:
         metadata=metadata,
         attribution=attribution_in(config, metadata, config.get("tags") or ()),
         context=context_of(),
+        request=request,
     )
 
 
@@ -237,7 +246,14 @@ def _run_of(call: ModelCall, model: BaseChatModel) -> RunInfo:
         model=str(params.get("ls_model_name") or ""),
         class_name=type(model).__name__,
         context=context,
+        request=partial(_request_of, call, model, str(params.get("ls_model_name") or "")),
     )
+
+
+def _request_of(call: ModelCall, model: BaseChatModel, name: str) -> ChatRequest:
+    """Return the request as it is sent, to count its tokens."""
+    settings = model._get_invocation_params(stop=call.stop, **call.kwargs)
+    return request_of_messages(call.messages, settings, model=name)
 
 
 def chunks_of(message: AIMessage) -> Iterator[AIMessageChunk]:

@@ -86,6 +86,15 @@ class LLMStrings:
             identity["tools"] = True
         return identity, None if provider is None else (provider.sent,)
 
+    def given_in_string(self, llm_string: str) -> dict[str, Any]:
+        """Return all that a model was made with, and the call's own settings, by name.
+
+        Raises:
+            ConfigurationError: it holds an object whose content cannot be read.
+        """
+        found = self._once(self._read, llm_string, lambda: _read(llm_string))
+        return {**_made_with(found.model), **_named(found.settings)}
+
     def sampled_by_string(self, llm_string: str) -> bool:
         """Return whether the settings in a string ask for varying answers.
 

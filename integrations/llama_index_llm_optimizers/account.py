@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
@@ -16,9 +16,11 @@ from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import Call, Reported, ServedAnswer
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
+from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.runs import NOBODY, Attribution
+from llm_optimizers.fingerprint import compact_json
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest, Message
 
@@ -55,31 +57,30 @@ class CallInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a call ended: what the provider reported, and the latency in seconds."""
+    """How a call ended: what the provider reported, the latency in seconds, and how it failed."""
 
     reported: Reported = field(default_factory=Reported)
     latency_s: float | None = None
-    status: Status = "ok"
-    error: str | None = None
-    unanswered: bool = False
+    failure: Failure | None = None
 
 
 def call_of(info: CallInfo, outcome: Outcome) -> Call:
     """Return the call that an LLM's own start and end events describe."""
+    failed = outcome.failure or Failure()
     return Call(
         id=info.id,
         time=info.started,
         asked=info.model,
-        answered=outcome.reported.model,
+        answered=outcome.reported.model or failed.reported.model,
         provider=provider_of(info.class_name),
-        reported=outcome.reported.usage,
+        reported=outcome.reported.usage or failed.reported.usage,
         tier=outcome.reported.tier,
         context=info.context,
         attribution=info.attribution,
         latency_s=outcome.latency_s,
-        status=outcome.status,
-        error=outcome.error,
-        unanswered=outcome.unanswered,
+        status="ok" if outcome.failure is None else failed.status,
+        error=failed.error,
+        progress=failed.progress,
     )
 
 
@@ -111,7 +112,7 @@ def call_of_hit(hit: LLMCacheHitEvent, attribution: Attribution) -> Call:
         answered=hit.model,
         provider=provider_of(hit.asked_class),
         context=context_of(),
-        served=ServedAnswer(tier=hit.tier, usage=hit.usage),
+        served=ServedAnswer(tier=hit.tier, usage=hit.usage, estimated=hit.estimated, cost=hit.cost),
         attribution=attribution,
     )
 
@@ -142,23 +143,49 @@ def call_of_embedding(
         attribution=info.attribution,
         status=status,
         error=error,
+        kind="embedding",
     )
 
 
-def count_usage(counter: TokenCounter, info: CallInfo, text: str) -> Usage | None:
-    """Count a call's tokens; None if its messages cannot be read."""
+def count_usage(
+    counter: TokenCounter,
+    model: str,
+    asked: Sequence[ChatMessage] | str,
+    params: Mapping[str, Any],
+    answer: Reply | None,
+    *,
+    said: str = "",
+) -> Usage | None:
+    """Count a call's tokens; None if its messages cannot be read.
+
+    `said` are the deltas of the answer, for an LLM whose chunks do not contain those before them.
+    """
     try:
-        messages: tuple[Message, ...]
-        if isinstance(info.messages, str):
-            messages = (Message(role="user", content=info.messages),)
-        else:
-            messages = tuple(core_message(message) for message in info.messages)
-        params = {"tools": info.params.get("tools")}
-        return counter.count_call(
-            ChatRequest(messages=messages, model=info.model, params=params), text
+        messages = (
+            (Message(role="user", content=asked),)
+            if isinstance(asked, str)
+            else tuple(core_message(message) for message in asked)
         )
+        # Of a chat model, LlamaIndex sends the prompt of a completion as a message.
+        request = ChatRequest(messages=messages, model=model, params=params)
+        return counter.count_call(request, *_said(answer, said))
     except Exception:  # noqa: BLE001 - the call is recorded even without a count
         return None
+
+
+def _said(answer: Reply | None, deltas: str) -> Iterator[Message | str]:
+    """Yield all that an LLM wrote: text, thoughts and tool calls."""
+    if isinstance(answer, ChatResponse):
+        message = core_message(answer.message)
+        calls = tuple(
+            replace(call, arguments=compact_json(call.arguments)) for call in message.tool_calls
+        )
+        message = replace(message, tool_calls=calls)
+        if len(deltas) > len(message.text):
+            message = replace(message, content=deltas)
+        yield message
+    elif answer is not None:
+        yield max(answer.text, deltas, key=len)
 
 
 def text_of(reply: Reply | None) -> str:

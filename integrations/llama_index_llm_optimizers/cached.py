@@ -10,8 +10,9 @@ from typing import Any
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
+from llama_index_llm_optimizers.account import count_usage
 from llama_index_llm_optimizers.cache import A_CACHE, HybridCache
-from llama_index_llm_optimizers.call import ModelCall, Reply
+from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call, sampled
@@ -27,6 +28,8 @@ from llama_index_llm_optimizers.wrappers import class_name_of, underlying_models
 from llm_optimizers.arguments import instance
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.refusals import answers_held
+from llm_optimizers.costs import Usage
+from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.settings.bookkeeping import delivery_of
 from llm_optimizers.types import ChatRequest
 
@@ -165,5 +168,12 @@ class CachedLLM(DelegatingLLM):
         return limit if isinstance(limit, int) and limit > 0 else None
 
     def _served(self, hit: Hit[CachedReply], call: ModelCall) -> Reply:
-        asked = self.llm.metadata.model_name
-        return serve_hit(hit, call.context, asked=asked, asked_class=class_name_of(self.llm))
+        asked, reply = self.llm.metadata.model_name, hit.value.reply
+
+        def count(counter: TokenCounter) -> Usage | None:
+            messages = call.messages if isinstance(call, ChatCall) else getattr(call, "prompt", "")
+            return count_usage(counter, asked, messages, call.kwargs, reply)
+
+        return serve_hit(
+            hit, call.context, asked=asked, asked_class=class_name_of(self.llm), count=count
+        )

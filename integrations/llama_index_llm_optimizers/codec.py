@@ -40,6 +40,7 @@ from llm_optimizers.caching.answers.ids import (
 )
 from llm_optimizers.caching.answers.payloads import NotStorableError, as_json, from_json
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["COUNTS", "ReplyCodec"]
@@ -74,6 +75,8 @@ class ReplyCodec:
                 "usage": None if value.usage is None else value.usage.as_dict(),
                 "finish_reason": value.finish_reason,
                 "calls_beside": value.calls_beside,
+                "cost": value.cost,
+                "estimated": value.estimated,
             }
         )
 
@@ -106,6 +109,8 @@ class ReplyCodec:
             completion=not isinstance(reply, ChatResponse),
             model=value.model,
             usage=value.usage,
+            cost=value.cost,
+            estimated=value.estimated,
             choices=1,  # A response holds the first of several choices; the others are in `raw`.
         )
 
@@ -124,6 +129,8 @@ def _reply(raw: Mapping[str, Any], ids: ServedIds) -> CachedReply:
             usage=None if usage is None else Usage(**usage),
             finish_reason=str(raw["finish_reason"]),
             calls_beside=raw.get("calls_beside") is True,
+            cost=dollars_or_none(raw.get("cost")),
+            estimated=raw.get("estimated") is True,
         )
     except (
         LookupError,

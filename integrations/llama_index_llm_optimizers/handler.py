@@ -24,7 +24,6 @@ from llama_index_llm_optimizers.account import (
     call_of_hit,
     call_of_share,
     count_usage,
-    text_of,
 )
 from llama_index_llm_optimizers.embedding_calls import EmbeddingCall, EmbeddingCalls
 from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
@@ -35,12 +34,11 @@ from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llama_index_llm_optimizers.spans import SpanTree
 from llm_optimizers.arguments import instance, optional
 from llm_optimizers.costs import Ledger, Summary, Usage
-from llm_optimizers.costs.call import status_of
+from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import CallRecord, Status
 from llm_optimizers.costs.run_costs import TellsRunCosts
-from llm_optimizers.costs.unanswered import is_unanswered
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.shown import safe_logger
@@ -66,13 +64,14 @@ class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
 
     It listens from `attach()` to `detach()`, or inside a `with` block. A cache hit counts as a
     saving, never as spend. An LLM that wraps another counts once. Failed calls and abandoned
-    streams are recorded with that status. If a stream reports no usage, its tokens are counted here
-    and the record is marked as estimated (with OpenAI, give the LLM
+    streams are recorded with that status, and with the cost of what was sent and came. If a stream
+    reports no usage, its tokens are counted here, and its record and the hits of its answer are
+    marked as estimated (with OpenAI, give the LLM
     `additional_kwargs={"stream_options": {"include_usage": True}}`). A record keeps the tags of
     `instrument_tags`, but no text; `user`, `session` and the like under one name each (see
     `attributed`), and the root's id as `run`. Embeddings are counted by tokens, those from an
-    `EmbeddingsStore` as savings. An unpickled handler listens once it is attached; a copy in the
-    same process is the handler itself.
+    `EmbeddingsStore` as savings; they are no requests. An unpickled handler listens once it is
+    attached; a copy in the same process is the handler itself.
 
     A call that is given up is recorded as abandoned with an estimated cost: at once if it is
     cancelled, and at the latest before the ledger is read or closed, or when the process ends.
@@ -208,20 +207,21 @@ class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
             if CACHE_HIT in reply.additional_kwargs or self._calls.is_repeat(reply.raw):
                 return
             call.add_reply(reply)
-        self._record(call, "ok", None)
+        self._record(call)
 
     def _fail(self, event: Any) -> None:
         """Record a failed call or abandoned stream; a dropped span's error is being handled now."""
         error = event.exception if isinstance(event, ExceptionEvent) else sys.exception()
-        name = None if error is None else type(error).__name__
         call = self._calls.end(event.span_id)
         if call is not None:
-            self._record(call, status_of(error), name, unanswered=is_unanswered(error))
-        self._fail_embeddings(self._embeddings.fail(event.span_id), status_of(error), name)
+            self._record(call, Failure.of(error, received=call.last is not None))
+        failed = Failure.of(error, received=False)
+        self._fail_embeddings(self._embeddings.fail(event.span_id), failed.status, failed.error)
 
     def _hit(self, event: Any) -> None:
         self._calls.mark_nested(self._spans.ancestors(event.span_id))
-        call_of_hit(event, self._runs.attribution_at(event)).account(self._ledger)
+        call = call_of_hit(event, self._runs.attribution_at(event))
+        call.account(self._ledger, event.counting(self._counter))
 
     def _shared(self, event: Any) -> None:
         self._calls.mark_nested(self._spans.ancestors(event.span_id))
@@ -230,23 +230,23 @@ class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
     def _record(
         self,
         call: InFlightCall,
-        status: Status,
-        error: str | None,
-        *,
-        unanswered: bool = False,
+        failure: Failure | None = None,
     ) -> None:
         if call.nested or call.info.class_name == _STRUCTURED:
             return
 
         def count() -> Usage | None:
-            return count_usage(self._counter, call.info, text_of(call.last))
+            info, said = call.info, "".join(call.deltas)
+            return count_usage(
+                self._counter, info.model, info.messages, info.params, call.last, said=said
+            )
 
-        outcome = call.outcome(status, error, unanswered=unanswered)
-        self._open.account(call_of(call.info, outcome), count)
+        self._open.account(call_of(call.info, call.outcome(failure)), count)
 
     def _give_up(self, call: InFlightCall, *, cancelled: bool) -> None:
         """Record a call whose end LlamaIndex does not report, or not in time."""
-        self._record(call, "abandoned", GeneratorExit.__name__ if cancelled else None)
+        error = GeneratorExit.__name__ if cancelled else None
+        self._record(call, Failure(status="abandoned", error=error))
 
     # --- embeddings ------------------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ its own event on the same dispatcher, and a mark in the response's `additional_k
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import Context
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -19,13 +21,14 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.instrumentation.events import BaseEvent
 from llama_index_instrumentation import get_dispatcher
-from pydantic import ConfigDict
+from pydantic import ConfigDict, PrivateAttr
 
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.replies import CachedReply
 from llm_optimizers.caching import Hit
 from llm_optimizers.caching.answers import CACHE_HIT, mark_of, split_for_streaming
 from llm_optimizers.costs import Usage
+from llm_optimizers.prompts import TokenCounter
 
 __all__ = ["CACHE_HIT", "LLMCacheHitEvent", "achunks_of", "announce_hit", "chunks_of", "serve_hit"]
 
@@ -37,8 +40,9 @@ class LLMCacheHitEvent(BaseEvent):
 
     `tier` is exact, normalised, semantic or shared. `score` is the cosine of a semantic hit, else
     1.0; `age` is in seconds. `model` and `usage` are those of the original call, `usage` None if
-    unknown. `asked` is the model that would have been called. `hit_id` is the hit's id in the
-    ledger.
+    unknown. `cost` is what the provider said it billed for it, in dollars; `estimated` usage was
+    counted locally. `asked` is the model that would have been called. `hit_id` is the hit's id in
+    the ledger.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",))
@@ -51,6 +55,13 @@ class LLMCacheHitEvent(BaseEvent):
     usage: Usage | None
     asked: str = ""
     asked_class: str = ""
+    cost: Decimal | None = None
+    estimated: bool = False
+    _count: Callable[[TokenCounter], Usage | None] | None = PrivateAttr(default=None)
+
+    def counting(self, counter: TokenCounter) -> Callable[[], Usage | None] | None:
+        """Return a function that counts the call that was saved; to be asked for in a handler."""
+        return None if self._count is None else partial(self._count, counter)
 
     @classmethod
     def class_name(cls) -> str:
@@ -59,39 +70,57 @@ class LLMCacheHitEvent(BaseEvent):
 
 
 def announce_hit(
-    hit: Hit[Any], context: Context, *, asked: str, asked_class: str
+    hit: Hit[Any],
+    context: Context,
+    *,
+    asked: str,
+    asked_class: str,
+    count: Callable[[TokenCounter], Usage | None],
 ) -> dict[str, Any]:
     """Emit the event of a hit; return the mark for the response.
 
-    The event gets the tags and the span of the caller's context.
+    The event gets the tags and the span of the caller's context. `count` counts the tokens of the
+    call that was saved, if its provider reported none.
     """
     mark = mark_of(hit)
 
     def dispatch() -> None:
-        _dispatcher.event(
-            LLMCacheHitEvent(
-                hit_id=mark["id"],
-                tier=hit.tier,
-                score=hit.score,
-                age=hit.age,
-                model=hit.model,
-                usage=hit.usage,
-                asked=asked,
-                asked_class=asked_class,
-            )
+        event = LLMCacheHitEvent(
+            hit_id=mark["id"],
+            tier=hit.tier,
+            score=hit.score,
+            age=hit.age,
+            model=hit.model,
+            usage=hit.usage,
+            asked=asked,
+            asked_class=asked_class,
+            cost=hit.cost,
+            estimated=hit.estimated,
         )
+        event._count = count
+        try:
+            _dispatcher.event(event)
+        finally:
+            event._count = None  # which holds the texts; others may keep the event
 
     context.copy().run(dispatch)
     return mark
 
 
-def serve_hit(hit: Hit[CachedReply], context: Context, *, asked: str, asked_class: str) -> Reply:
+def serve_hit(
+    hit: Hit[CachedReply],
+    context: Context,
+    *,
+    asked: str,
+    asked_class: str,
+    count: Callable[[TokenCounter], Usage | None],
+) -> Reply:
     """Emit the hit's event; return its response with the mark in `additional_kwargs`.
 
     The message itself is not marked, so that chat histories stay the same.
     """
     reply = hit.value.reply
-    mark = announce_hit(hit, context, asked=asked, asked_class=asked_class)
+    mark = announce_hit(hit, context, asked=asked, asked_class=asked_class, count=count)
     additional = {**reply.additional_kwargs, CACHE_HIT: mark}
     return reply.model_copy(update={"additional_kwargs": additional})
 

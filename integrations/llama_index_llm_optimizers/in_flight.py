@@ -15,8 +15,8 @@ from llama_index_llm_optimizers.account import CallInfo, Outcome
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.usage import add_reply
 from llm_optimizers.costs.context import context_of
+from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.open_calls import OpenCalls
-from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.reports import Report
 from llm_optimizers.costs.runs import Attribution
 from llm_optimizers.forks import ProcessLock
@@ -35,20 +35,21 @@ class InFlightCall:
     nested: bool = False
     last: Reply | None = None
     report: Report = field(default_factory=Report)
+    deltas: list[str] = field(default_factory=list)
 
     def add_reply(self, reply: Reply) -> None:
         """Add a chunk, or the whole response."""
         self.last = reply
+        if reply.delta:
+            self.deltas.append(reply.delta)
         add_reply(self.report, reply)
 
-    def outcome(self, status: Status, error: str | None, *, unanswered: bool = False) -> Outcome:
+    def outcome(self, failure: Failure | None) -> Outcome:
         """Return how the call ended."""
         return Outcome(
             reported=self.report.reported(),
             latency_s=time.perf_counter() - self.clock,
-            status=status,
-            error=error,
-            unanswered=unanswered,
+            failure=failure,
         )
 
 

@@ -14,7 +14,7 @@ from copy import copy, deepcopy
 from typing import Any, Self, cast
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
-from llama_index.core.base.llms.types import CompletionResponse
+from llama_index.core.base.llms.types import ChatMessage, CompletionResponse
 from llama_index.core.base.response.schema import (
     RESPONSE_TYPE,
     AsyncStreamingResponse,
@@ -26,6 +26,7 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from llama_index_llm_optimizers.account import count_usage
 from llama_index_llm_optimizers.cache import A_CACHE, HybridCache
 from llama_index_llm_optimizers.call import (
     as_async_generator,
@@ -35,13 +36,15 @@ from llama_index_llm_optimizers.call import (
 )
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
-from llama_index_llm_optimizers.query_request import request_of_query
+from llama_index_llm_optimizers.query_request import request_of_query, text_asked
 from llama_index_llm_optimizers.refusals import options_of_context
 from llama_index_llm_optimizers.replies import CachedReply
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.arguments import instance, optional, refuse
 from llm_optimizers.caching import Hit
+from llm_optimizers.costs import Usage
 from llm_optimizers.pickling import check_fields
+from llm_optimizers.prompts import TokenCounter
 from llm_optimizers.types import ChatRequest
 from llm_optimizers.warming import WarmsUp
 
@@ -148,7 +151,11 @@ class CachedQueryEngine(WarmsUp, BaseQueryEngine):
             return answer_to_cache(str(responses[0]), total)
 
         answer = self.cache.answer(request, make, options_of_context(copy_context()))
-        return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
+        return (
+            responses[0]
+            if answer.hit is None
+            else self._hit_handler(query_bundle, nodes)(answer.hit)
+        )
 
     async def asynthesize(
         self,
@@ -170,7 +177,11 @@ class CachedQueryEngine(WarmsUp, BaseQueryEngine):
             return answer_to_cache(str(responses[0]), total)
 
         answer = await self.cache.aanswer(request, make, options_of_context(copy_context()))
-        return responses[0] if answer.hit is None else self._hit_handler(nodes)(answer.hit)
+        return (
+            responses[0]
+            if answer.hit is None
+            else self._hit_handler(query_bundle, nodes)(answer.hit)
+        )
 
     def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
         payload: dict[str, Any] = {EventPayload.QUERY_STR: query_bundle.query_str}
@@ -201,7 +212,7 @@ class CachedQueryEngine(WarmsUp, BaseQueryEngine):
         with self._meter.measure() as total:
             context = copy_context()
         metadata: dict[str, Any] = {}
-        respond = self._hit_handler(nodes, metadata)
+        respond = self._hit_handler(query, nodes, metadata)
         texts = self.cache.stream(
             request,
             lambda: stream_in_context(context, begin),
@@ -226,7 +237,7 @@ class CachedQueryEngine(WarmsUp, BaseQueryEngine):
         with self._meter.measure() as total:
             context = copy_context()
         metadata: dict[str, Any] = {}
-        respond = self._hit_handler(nodes, metadata)
+        respond = self._hit_handler(query, nodes, metadata)
         texts = self.cache.astream(
             request,
             lambda: astream_in_context(context, begin),
@@ -247,7 +258,10 @@ class CachedQueryEngine(WarmsUp, BaseQueryEngine):
             return None
 
     def _hit_handler(
-        self, nodes: Sequence[NodeWithScore], metadata: dict[str, Any] | None = None
+        self,
+        query: QueryBundle,
+        nodes: Sequence[NodeWithScore],
+        metadata: dict[str, Any] | None = None,
     ) -> Callable[[Hit[CachedReply]], Response]:
         """Return a function that makes a hit a response and emits its event in this context."""
         context, llm = copy_context(), self._synthesizer._llm
@@ -255,8 +269,13 @@ class CachedQueryEngine(WarmsUp, BaseQueryEngine):
 
         def respond(hit: Hit[CachedReply]) -> Response:
             asked = llm.metadata.model_name
+
+            def count(counter: TokenCounter) -> Usage | None:
+                text = text_asked(self._synthesizer, query, nodes)
+                return count_usage(counter, asked, [ChatMessage(text)], {}, hit.value.reply)
+
             shown[CACHE_HIT] = announce_hit(
-                hit, context, asked=asked, asked_class=class_name_of(llm)
+                hit, context, asked=asked, asked_class=class_name_of(llm), count=count
             )
             return Response(str(hit.value.reply), source_nodes=list(nodes), metadata=shown)
 

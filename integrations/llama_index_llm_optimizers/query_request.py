@@ -20,12 +20,14 @@ from llm_optimizers.fingerprint import digest_of_read
 from llm_optimizers.settings.provider_state import state_settings
 from llm_optimizers.types import ChatRequest, Message
 
-__all__ = ["request_of_query"]
+__all__ = ["request_of_query", "text_asked"]
 
 _OTHERWISE_KEYED = frozenset(
     {"_llm", "_callback_manager", "callback_manager", "_streaming", "_use_async", "_verbose"}
 )
 """A synthesizer's attributes that are in the key already, or that change no answer."""
+_ASKING = ("text_qa_template", "summary_template")
+"""The prompts that hold the nodes' texts and the question."""
 
 
 def request_of_query(
@@ -62,6 +64,22 @@ def request_of_query(
         completion=True,
         sampled=sampled(llm, {}),
     )
+
+
+def text_asked(
+    synthesizer: BaseSynthesizer, query: QueryBundle, nodes: Sequence[NodeWithScore]
+) -> str:
+    """Return about what an LLM is asked with these nodes, to count its tokens.
+
+    A synthesizer that makes several calls asks for more.
+    """
+    shown = [node.node.get_content(metadata_mode=MetadataMode.LLM) for node in nodes]
+    context = "\n\n".join(shown)
+    prompts = synthesizer.get_prompts()
+    prompt = next((prompts[name] for name in _ASKING if name in prompts), None)
+    if prompt is None:
+        return f"{context}\n{query.query_str}"
+    return prompt.format(llm=synthesizer._llm, context_str=context, query_str=query.query_str)
 
 
 def _prompt_settings(prompt: BasePromptTemplate, llm: LLM) -> dict[str, Any]:

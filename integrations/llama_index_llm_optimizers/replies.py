@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import takewhile
 
 from llama_index.core.base.llms.types import (
@@ -35,9 +36,10 @@ __all__ = ["CachedReply", "reply_to_cache", "stream_to_cache"]
 class CachedReply:
     """A whole response with what the cache needs; `usage` None or "" where the provider gave none.
 
-    `model` and `usage` are those of the baseline call, made without any strategy, which a hit
-    saves. `gives_reasons` says whether a stream's provider reports why it ended. `calls_beside`
-    says whether the LLM also gives its tool calls in the message's `additional_kwargs`.
+    `model`, `usage` and `cost` (in dollars, as the provider reported it) are those of the baseline
+    call, made without any strategy, which a hit saves; `estimated` usage was counted locally.
+    `gives_reasons` says whether a stream's provider reports why it ended. `calls_beside` says
+    whether the LLM also gives its tool calls in the message's `additional_kwargs`.
     """
 
     reply: Reply
@@ -46,6 +48,8 @@ class CachedReply:
     finish_reason: str = ""
     gives_reasons: bool = False
     calls_beside: bool = False
+    cost: Decimal | None = None
+    estimated: bool = False
 
 
 def reply_to_cache(reply: Reply) -> CachedReply:
@@ -88,6 +92,8 @@ def _cached_reply(reply: Reply, reported: Reported, finish_reason: str) -> Cache
         usage=baseline.usage,
         finish_reason=finish_reason,
         calls_beside=_has_calls_beside(reply),
+        cost=baseline.cost,
+        estimated=baseline.estimated,
     )
 
 

@@ -234,6 +234,8 @@ class LookupPlans(Generic[R]):
             key=entry.key,
             model=entry.model,
             usage=entry.usage,
+            cost=entry.cost,
+            estimated=entry.estimated,
             age=age,
         )
         return Found(hit=hit, payload=entry.payload)

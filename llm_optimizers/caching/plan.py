@@ -145,6 +145,8 @@ class CachePlans(LookupPlans[R]):
             expires=None if self.ttl is None else now + self.ttl,
             model=cacheability.model,
             usage=cacheability.usage,
+            cost=cacheability.cost,
+            estimated=cacheability.estimated,
         )
         held = held_answers()
         if held is None:
@@ -209,6 +211,8 @@ class CachePlans(LookupPlans[R]):
             key=key.exact,
             model=cacheability.model,
             usage=cacheability.usage,
+            cost=cacheability.cost,
+            estimated=cacheability.estimated,
             age=0.0,
         )
 

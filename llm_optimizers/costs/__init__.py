@@ -6,7 +6,8 @@ attribution.py  attributed: whose money a call was; aliases.py: what the field c
 context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
 reports.py      Report: what a provider reports with an answer, whatever its format
-open_calls.py   OpenCalls: what has begun, recorded also if it is given up; unanswered.py: timeouts
+failed.py       Failure: how far a failed call came, and so what of it is billed
+open_calls.py   OpenCalls: what has begun, recorded also if it is given up
 pricing.py      price_call: a call's cost, its baseline, and the savings between the two
 records.py      CallRecord, Saving, LedgerNote: what the ledger stores
 ledger/         Ledger: an append-only store of calls and notes

@@ -17,7 +17,14 @@ from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens, charged_to, price_call
-from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
+from llm_optimizers.costs.records import (
+    Basis,
+    CallKind,
+    CallRecord,
+    Progress,
+    Saving,
+    Status,
+)
 from llm_optimizers.costs.runs import NOBODY, Attribution
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import ConfigurationError, UnpricedError
@@ -50,7 +57,8 @@ class Reported:
     """What a provider reports with an answer.
 
     `model` is "", `usage` and `cost` are None if the provider does not report them; `cost` is what
-    it says it billed, in dollars. `suspicious` usage cannot be right.
+    it says it billed, in dollars. `suspicious` usage cannot be right, `estimated` usage was counted
+    locally, for a provider that reports none.
     """
 
     model: str = ""
@@ -58,6 +66,7 @@ class Reported:
     tier: ServiceTier = "standard"
     cost: Decimal | None = None
     suspicious: bool = False
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +127,13 @@ def baseline_call(
     if usage is not None and usage.total_tokens:
         usage = (removed + share.removed).added_back_to(usage)
     model = baseline_model or share.baseline_model or reported.model
-    return Reported(model=model, usage=usage)
+    unchanged = usage == reported.usage and model == reported.model
+    return Reported(
+        model=model,
+        usage=usage,
+        cost=reported.cost if unchanged else None,
+        estimated=share.estimated or reported.estimated,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +141,14 @@ class ServedAnswer:
     """A stored answer that was served instead of calling a model.
 
     `tier` says how it was found (exact, normalised, semantic, shared). `usage` is that of the call
-    that produced the answer, None if unknown; `estimated` if it was counted locally.
+    that produced the answer, None if the provider reported none; `estimated` if it was counted
+    locally. `cost` is what the provider said it billed for that call, in dollars, if it did.
     """
 
     tier: str
     usage: Usage | None
     estimated: bool = False
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +158,8 @@ class Call:
     `asked` is the requested model, `answered` the model that the provider reports ("" if it
     reports none). `reported` is the provider's usage, None if it reported none. `removed` are
     tokens that prompt optimisers removed, other than those in `context`. `share` is set if other
-    callers may have shared the call, `served` if a cache answered. An error is `unanswered` if the
-    client stopped waiting for the answer to a call that was sent, which is billed all the same.
+    callers may have shared the call, `served` if a cache answered. `progress` says how far a call
+    came whose status is "error". Usage that is `suspicious` cannot be right, or not be read.
     `attribution` says whose money it was.
     """
 
@@ -161,16 +178,23 @@ class Call:
     latency_s: float | None = None
     status: Status = "ok"
     error: str | None = None
-    unanswered: bool = False
+    suspicious: bool = False
+    progress: Progress = "unsent"
+    kind: CallKind = "answer"
 
     @property
     def is_counted(self) -> bool:
-        """Whether the call's tokens are counted locally, since the provider did not report them."""
-        if self.share is not None or self.served is not None:
+        """Whether the call's tokens are counted locally, since the provider did not report them.
+
+        Those of a cache hit are what the call would have used that it saved.
+        """
+        if self.share is not None:
             return False
-        if self.status == "error":
-            return self.unanswered
-        return self.status != "ok" or not self._is_whole()
+        if self.served is not None:
+            return not _is_whole(self.served.usage)
+        if self.status == "error" and self.progress == "unsent":
+            return False
+        return self.suspicious or not self._is_finished or not _is_whole(self.reported)
 
     def account(self, ledger: Ledger, count: Callable[[], Usage | None] | None = None) -> None:
         """Record the call in a ledger, or hold the record while its answer may be discarded.
@@ -200,9 +224,11 @@ class Call:
         if self.share is not None:
             record = self._shared(prices, self.share, self.reported or Usage())
         elif self.served is not None:
-            record = self._priced(prices, self.served.usage, served=self.served)
+            usage, estimated = self._usage(self.served.usage, count)
+            served = replace(self.served, estimated=estimated or self.served.estimated)
+            record = self._priced(prices, usage, served=served)
         else:
-            usage, estimated = self._usage(count)
+            usage, estimated = self._usage(self.reported, count)
             record = self._priced(prices, usage, estimated=estimated)
         group = self.attribution.assignment
         if group is not None:
@@ -210,31 +236,39 @@ class Call:
         strategy = _CHARGED_TO.get(self.context.role)
         return record if strategy is None else charged_to(record, strategy)
 
-    def _usage(self, count: Callable[[], Usage | None] | None) -> tuple[Usage, bool]:
-        """Return the call's usage, and whether it is an estimate.
+    def _usage(
+        self, reported: Usage | None, count: Callable[[], Usage | None] | None
+    ) -> tuple[Usage | None, bool]:
+        """Return the call's usage, None if it is not known, and whether it is an estimate.
 
-        For an unfinished stream the provider may not have reported most of the output, and a
-        local count lacks what the provider adds, so the larger of each count is used. If the
-        provider reported only the answer, the prompt is counted locally.
+        If the provider reported only the answer, the prompt is counted locally. Of an unfinished
+        stream it may not have reported most of the output, so the larger count of that is used, and
+        of suspicious usage the larger of each count.
         """
-        reported, finished = self.reported, self.status == "ok"
         if not self.is_counted:
             return reported or Usage(), False
         counted = count() if count is not None else None
+        finished = self._is_finished or self.served is not None
         if reported is None or counted is None:
             found = reported or counted
-            return found or Usage(), found is not None and not (finished and found is reported)
+            if found is None:
+                return (None if self.status == "ok" else Usage()), False
+            return found, not (finished and found is reported)
+        if self.suspicious:
+            known = reported.as_dict()
+            return Usage(
+                **{name: max(known[name], n) for name, n in counted.as_dict().items()}
+            ), True
+        filled = counted.later(reported)
         if finished:
-            filled = counted.later(reported)
             return filled, filled != reported
-        known = counted.as_dict()
-        greater = {name: max(known[name], n) for name, n in reported.as_dict().items()}
-        return Usage(**greater), True
+        output = max(counted.output_tokens, reported.output_tokens)
+        return replace(filled, output_tokens=output), True
 
-    def _is_whole(self) -> bool:
-        """Whether the provider reported the prompt too, if the call had an answer."""
-        used = self.reported
-        return used is not None and bool(used.input_tokens or not used.output_tokens)
+    @property
+    def _is_finished(self) -> bool:
+        """Whether the whole answer came, so that what the provider reported is final."""
+        return self.status == "ok" or (self.status == "error" and self.progress == "answered")
 
     def _priced(
         self,
@@ -269,6 +303,7 @@ class Call:
             latency_s=self.latency_s,
             status=self.status,
             error=self.error,
+            kind=self.kind,
             estimated=estimated or (served is not None and served.estimated),
         )
 
@@ -309,3 +344,8 @@ class Call:
                 continue
             return name
         return names[0] if names else "unknown"
+
+
+def _is_whole(used: Usage | None) -> bool:
+    """Whether a usage holds the prompt too, if there was an answer, and not only its fees."""
+    return used is not None and (used.input_tokens > 0 or used == Usage())

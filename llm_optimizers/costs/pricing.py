@@ -29,7 +29,7 @@ from llm_optimizers.arguments import (
 )
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
-from llm_optimizers.costs.records import Basis, CallRecord, Saving, Status
+from llm_optimizers.costs.records import Basis, CallKind, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.errors import UnpricedError
 
@@ -105,6 +105,7 @@ def price_call(
     status: Status = "ok",
     error: str | None = None,
     estimated: bool = False,
+    kind: CallKind = "answer",
 ) -> CallRecord:
     """Build the record of a call: its cost, its baseline cost and what each strategy saved.
 
@@ -130,6 +131,7 @@ def price_call(
     optional(instance, "baseline_usage", baseline_usage, Usage)
     moment("time", time)
     one_of("basis", basis, get_args(Basis))
+    one_of("kind", kind, get_args(CallKind))
     flag("estimated", estimated)
     one_of("baseline_tier", baseline_tier, get_args(ServiceTier))
     used = _Variant(model=model, provider=provider, tier=tier, usage=usage)
@@ -163,6 +165,7 @@ def price_call(
         status=status,
         estimated=estimated,
         error=error,
+        kind=kind,
     )
 
 

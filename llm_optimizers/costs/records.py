@@ -27,6 +27,7 @@ __all__ = [
     "CallRecord",
     "LedgerNote",
     "PricedBy",
+    "Progress",
     "RecordSource",
     "Saving",
     "Status",
@@ -37,6 +38,9 @@ Basis: TypeAlias = Literal["measured", "estimated"]
 Status: TypeAlias = Literal["ok", "error", "abandoned"]
 CallKind: TypeAlias = Literal["answer", "embedding"]
 """What a model was called for; only answers count as requests."""
+Progress: TypeAlias = Literal["unsent", "sent", "answered"]
+"""How far a failed call came: the provider bills nothing, or what was sent and what came of an
+answer until then, or a whole answer that the client could not use."""
 PricedBy: TypeAlias = Literal["list", "own", "provider"]
 """Where a cost comes from: the price list, the user's own price, or what the provider says it
 billed."""
@@ -115,8 +119,6 @@ class CallRecord:
     `baseline_low` is the baseline cost if the provider's own prompt cache had helped it as much as
     it can; None if that is `baseline_cost`. An `embedding` has a cost and savings, but is no
     request.
-
-    An `embedding` has a cost and savings, but is no request.
 
     Raises:
         ConfigurationError: `time` has no time zone, or a value is of another kind.

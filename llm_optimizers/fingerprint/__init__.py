@@ -11,12 +11,19 @@ settings.py     the fields of a model or embedder that affect what it returns
 
 from llm_optimizers.fingerprint.classes import KnownClasses, installed_class
 from llm_optimizers.fingerprint.data import name_of
-from llm_optimizers.fingerprint.reading import digest, digest_of_read, fingerprint, json_text
+from llm_optimizers.fingerprint.reading import (
+    compact_json,
+    digest,
+    digest_of_read,
+    fingerprint,
+    json_text,
+)
 from llm_optimizers.fingerprint.settings import MODEL_SETTINGS, settings_of
 
 __all__ = [
     "MODEL_SETTINGS",
     "KnownClasses",
+    "compact_json",
     "digest",
     "digest_of_read",
     "fingerprint",

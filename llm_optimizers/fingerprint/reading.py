@@ -20,7 +20,7 @@ from llm_optimizers.fingerprint.code import class_of, code_of, object_of
 from llm_optimizers.fingerprint.data import PLAIN, data_of, tagged, written_mapping
 from llm_optimizers.fingerprint.schemas import annotation_of, schema_of
 
-__all__ = ["digest", "digest_of_read", "fingerprint", "json_text"]
+__all__ = ["compact_json", "digest", "digest_of_read", "fingerprint", "json_text"]
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -84,6 +84,18 @@ def json_text(value: object) -> str:
         return json.dumps(value, sort_keys=True, default=fingerprint)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"a value cannot be written as JSON ({error})") from error
+
+
+def compact_json(arguments: object) -> str:
+    """Return a tool call's arguments as a model writes them: JSON without spaces.
+
+    Text that is no JSON, as of a call that broke off, stays as it is.
+    """
+    try:
+        value = json.loads(arguments) if isinstance(arguments, str) else arguments
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return str(arguments)
 
 
 def _is_annotation(value: object) -> bool:

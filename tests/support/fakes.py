@@ -36,7 +36,9 @@ class StreamingFake(BaseChatModel):
     delay: float = 0.0
     n: int = 1
     breaks_after: int | None = None
-    """Number of chunks after which a synchronous stream breaks."""
+    """Number of chunks after which a stream breaks."""
+    usage: bool = True
+    """Whether answers report their tokens."""
     finish_reason: str = "stop"
     service_tier: str = ""
     """The service tier that answers report, if any."""
@@ -101,7 +103,9 @@ class StreamingFake(BaseChatModel):
                 "input_tokens": sent,
                 "output_tokens": len(body.split()) + 1,
                 "total_tokens": sent + len(body.split()) + 1,
-            },
+            }
+            if self.usage
+            else None,
         )
 
     def _generate(
@@ -164,7 +168,9 @@ class StreamingFake(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for chunk in self._chunks(messages, kwargs):
+        for number, chunk in enumerate(self._chunks(messages, kwargs)):
+            if number == self.breaks_after:
+                raise ConnectionError("broken")
             await asyncio.sleep(self.delay)
             yield ChatGenerationChunk(message=chunk)
 

@@ -42,7 +42,7 @@ class FakeLLM(FunctionCallingLLM):
     usage: bool = True
     delay: float = 0.0
     breaks_after: int | None = None
-    """Number of chunks after which a synchronous stream breaks."""
+    """Number of chunks after which a stream breaks."""
     finish_reason: str = "stop"
     service_tier: str = ""
     """The service tier that answers report, if any."""
@@ -107,7 +107,9 @@ class FakeLLM(FunctionCallingLLM):
         self, messages: Sequence[ChatMessage], **kwargs: Any
     ) -> AsyncGenerator[ChatResponse, None]:
         async def chunks() -> AsyncGenerator[ChatResponse, None]:
-            for chunk in self._chunks(messages, kwargs):
+            for number, chunk in enumerate(self._chunks(messages, kwargs)):
+                if number == self.breaks_after:
+                    raise ConnectionError("broken")
                 await asyncio.sleep(self.delay)
                 yield chunk
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from numbers import Integral
 from types import NoneType
 
@@ -34,18 +35,21 @@ _KINDS: Mapping[str, Kinds] = {
     "model": str,
     "usage": (Usage, NoneType),
     "choices": (int, Integral, NoneType),
+    "cost": (Decimal, NoneType),
+    "estimated": bool,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cacheability:
-    """What decides whether an answer may be stored, and the model and usage of its call.
+    """What decides whether an answer may be stored, and the model, usage and cost of its call.
 
     `finish_reason` is the provider's, "" if it gave none; `gives_reasons` says whether the
     provider is known to give one with every complete answer. `empty` means no text and no tool
     calls. `completion` says whether it is a completion's text (True) or a chat message (False);
     None fits every request. `choices` is how many answers there are, None if the adapter does not
-    count them.
+    count them. `cost` is what the provider says it billed, in dollars, None if it does not say;
+    `estimated` usage was counted locally. Where `usage` is None, whoever records a hit counts it.
     """
 
     empty: bool = False
@@ -56,6 +60,8 @@ class Cacheability:
     model: str = ""
     usage: Usage | None = None
     choices: int | None = None
+    cost: Decimal | None = None
+    estimated: bool = False
 
     def __post_init__(self) -> None:
         fields(self, _KINDS)

@@ -6,9 +6,11 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.call import Reported, ServedAnswer
 
 __all__ = [
@@ -36,7 +38,8 @@ _PIECE = re.compile(r"(?:(?<!\s)\s++)?\S++(?:\s++\S++){0,3}\s*+")
 class Hit(Generic[R]):
     """A served answer and where it came from.
 
-    `model` ("" if unknown) and `usage` are those of the call that produced the answer. `score` is
+    `model` ("" if unknown), `usage` and `cost` are those of the call that produced the answer, None
+    where the provider did not report them; `estimated` usage was counted locally. `score` is
     the matcher's for a semantic hit, else 1.0. `age` is in seconds. Tier `shared` means that the
     answer came from another caller's call in flight, not from the store.
     """
@@ -48,6 +51,8 @@ class Hit(Generic[R]):
     model: str
     usage: Usage | None
     age: float
+    cost: Decimal | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,8 @@ def mark_of(hit: Hit[Any]) -> dict[str, Any]:
         "age": round(hit.age, 3),
         "model": hit.model,
         "usage": None if hit.usage is None else hit.usage.as_dict(),
+        "cost": None if hit.cost is None else str(hit.cost),
+        "estimated": hit.estimated,
     }
 
 
@@ -81,12 +88,27 @@ def usage_of_mark(mark: Mapping[str, Any]) -> Usage | None:
 
 def reported_by_mark(mark: Mapping[str, Any]) -> Reported:
     """Return what is known of the call that produced a marked answer."""
-    return Reported(model=str(mark.get("model") or ""), usage=usage_of_mark(mark))
+    return Reported(
+        model=str(mark.get("model") or ""),
+        usage=usage_of_mark(mark),
+        cost=_cost_of_mark(mark),
+        estimated=mark.get("estimated") is True,
+    )
 
 
 def served_by_mark(mark: Mapping[str, Any]) -> ServedAnswer:
     """Return a marked answer in the form that the ledger records."""
-    return ServedAnswer(tier=str(mark["tier"]), usage=usage_of_mark(mark))
+    known = reported_by_mark(mark)
+    return ServedAnswer(
+        tier=str(mark["tier"]), usage=known.usage, cost=known.cost, estimated=known.estimated
+    )
+
+
+def _cost_of_mark(mark: Mapping[str, Any]) -> Decimal | None:
+    try:
+        return dollars_or_none(Decimal(str(mark["cost"])))
+    except (LookupError, ArithmeticError):  # a mark without one, or of an earlier release
+        return None
 
 
 def split_for_streaming(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 import numpy as np
@@ -21,9 +22,9 @@ Vector = npt.NDArray[np.float32]
 class Entry:
     """One stored answer.
 
-    `payload` is the answer as encoded by its codec. `model` and `usage` are those of the call that
-    produced it, so that a hit's savings can be priced. Times are seconds since the epoch; an
-    `expires` of None means never.
+    `payload` is the answer as encoded by its codec. `model`, `usage` and `cost` are those of the
+    call that produced it, so that a hit's savings can be priced; see `Hit`. Times are seconds since
+    the epoch; an `expires` of None means never.
     """
 
     key: str
@@ -37,6 +38,8 @@ class Entry:
     expires: float | None
     model: str = ""
     usage: Usage | None = None
+    cost: Decimal | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

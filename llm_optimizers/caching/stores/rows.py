@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from llm_optimizers.caching.stores.protocol import Entry, Vector
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.errors import PoisonedEntryError
 
 __all__ = ["COLUMNS", "entry_from_row", "row_from_entry", "vector_from_blob"]
@@ -41,7 +42,7 @@ def row_from_entry(entry: Entry) -> tuple[object, ...]:
         entry.created,
         entry.expires,
         entry.model,
-        None if entry.usage is None else json.dumps(asdict(entry.usage)),
+        _written_usage(entry),
     )
 
 
@@ -54,7 +55,7 @@ def entry_from_row(row: tuple[Any, ...]) -> Entry:
     values = dict(zip(COLUMNS.split(", "), row, strict=True))
     key = values["key"]
     try:
-        texts = {
+        texts: dict[str, Any] = {
             name: _text(values[name]) for name in ("key", "scope", "tenant", "payload", "model")
         }
         return Entry(
@@ -64,9 +65,9 @@ def entry_from_row(row: tuple[Any, ...]) -> Entry:
             vector=vector_from_blob(values["vector"]),
             created=_finite(_time(values["created"])),
             expires=None if values["expires"] is None else _time(values["expires"]),
-            usage=None if values["usage"] is None else _usage(json.loads(values["usage"])),
+            **_read_usage({} if values["usage"] is None else json.loads(values["usage"])),
         )
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise PoisonedEntryError(f"a cache entry is damaged ({error})", key=key) from error
 
 
@@ -92,7 +93,22 @@ def _finite(time: float) -> float:
     return time
 
 
-def _usage(value: object) -> Usage:
+def _written_usage(entry: Entry) -> str | None:
+    """Return the counts of the answer's call, with its cost and that they are an estimate."""
+    written: dict[str, Any] = {} if entry.usage is None else entry.usage.as_dict()
+    if entry.cost is not None:
+        written["cost"] = str(entry.cost)
+    if entry.estimated:
+        written["estimated"] = True
+    return json.dumps(written) if written else None
+
+
+def _read_usage(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError("a usage is not an object")
-    return Usage(**value)
+    counts = dict(value)
+    estimated, billed = counts.pop("estimated", False) is True, counts.pop("cost", None)
+    cost = None if billed is None else dollars_or_none(Decimal(_text(billed)))
+    if billed is not None and cost is None:
+        raise ValueError("a cost is no amount of dollars")
+    return {"usage": Usage(**counts) if counts else None, "cost": cost, "estimated": estimated}

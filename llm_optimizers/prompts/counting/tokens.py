@@ -14,13 +14,18 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from llm_optimizers.arguments import string, whole
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.prompts.counting.counts import TokenCount, estimated, exact
+from llm_optimizers.prompts.counting.definitions import (
+    count_definitions,
+    count_instructions,
+    count_schemas,
+)
 from llm_optimizers.prompts.counting.images import image_cost
 from llm_optimizers.prompts.counting.vocabularies import (
     encoding_loaded,
@@ -41,7 +46,16 @@ _PER_MESSAGE = 3
 _PER_NAME = 1
 _REPLY_PRIMING = 3
 _PER_TOOL_CALL = 3
-"""Framing of one tool call in the history: observed, not documented."""
+"""Framing of one tool call, in the history and in an answer: observed, not documented."""
+_CALLS = frozenset(
+    {
+        *("tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call"),
+        *("function_call", "input_json_delta", "server_tool_call"),
+    }
+)
+"""Blocks that repeat a message's tool calls."""
+_THOUGHTS = frozenset({"thinking", "reasoning", "reasoning_content", "redacted_thinking"})
+_SAID = ("thinking", "reasoning", "content", "text", "summary", "reasoning_content")
 
 # In cl100k and o200k no token has a letter followed by one of these characters, so a text can be
 # cut between them without changing its token count.
@@ -56,17 +70,6 @@ _WEIGHTS = (  # by group of _PIECES: tokens per piece, tokens per character, cha
     (0.47, 0.0, 0),
     (0.72, 0.0, 0),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCount:
-    """A number of tokens; `exact` if the provider bills this number, False for an estimate."""
-
-    tokens: int
-    exact: bool
-
-    def __add__(self, other: TokenCount) -> TokenCount:
-        return TokenCount(tokens=self.tokens + other.tokens, exact=self.exact and other.exact)
 
 
 class TokenCounter(WarmsUp, PickledAsArguments):
@@ -103,96 +106,80 @@ class TokenCounter(WarmsUp, PickledAsArguments):
         """Count the tokens of a text without framing; special tokens in it count as plain text."""
         encoding = encoding_name(string("model", model))
         counted = self._count(string("text", text), encoding or _FALLBACK)
-        return counted if encoding else _estimated(counted.tokens)
+        return counted if encoding else estimated(counted.tokens)
 
     def count_request(self, request: ChatRequest) -> TokenCount:
-        """Count the input tokens of a chat request: messages with their framing, images, tools.
+        """Count the input tokens of a request: messages with their framing, images, tools, schemas.
 
         Exact for an OpenAI model's text, names, images of known size and flat tools. Tool calls
-        in the history, nested tool schemas and other content have no documented rule and make
-        the count an estimate.
+        in the history, nested tool schemas, schemas of the answer and other content have no
+        documented rule and make the count an estimate. A completion's prompt has no framing.
         """
-        total = _exact(_REPLY_PRIMING)
+        model, params = request.model, request.params
+        if request.completion:
+            return self.count("\n".join(message.text for message in request.messages), model)
+        total = exact(_REPLY_PRIMING)
         for message in request.messages:
-            total += self.count_message(message, request.model)
-        return total + self.count_tools(request)
+            total += self.count_message(message, model)
+        total += self.count_tools(request)
+        total += count_schemas(params, model, self.count)
+        return total + count_instructions(params, model, self.count)
 
-    def count_call(self, request: ChatRequest, answer: str) -> Usage:
-        """Count the usage of a whole call whose provider reported none."""
-        return Usage(
-            input_tokens=self.count_request(request).tokens,
-            output_tokens=self.count(answer, request.model).tokens,
-        )
+    def count_answer(self, answer: Message, model: str) -> TokenCount:
+        """Count the output tokens of an answer: its text, thoughts and tool calls."""
+        return self._content(answer, model) + self._calls(answer, model)
+
+    def count_call(self, request: ChatRequest, *answers: Message | str) -> Usage:
+        """Count the usage of a whole call whose provider reported none, with all its answers."""
+        output = 0
+        for answer in answers:
+            given = Message(role="assistant", content=answer) if isinstance(answer, str) else answer
+            output += self.count_answer(given, request.model).tokens
+        return Usage(input_tokens=self.count_request(request).tokens, output_tokens=output)
 
     def count_message(self, message: Message, model: str) -> TokenCount:
         """Count the tokens of one message with its framing."""
-        total = _exact(_PER_MESSAGE) + self.count(message.role, model)
-        if isinstance(message.content, str):
-            total += self.count(message.content, model)
-        else:
-            for part in message.content:
-                total += self._part(part, model)
+        total = exact(_PER_MESSAGE) + self.count(message.role, model)
+        total += self._content(message, model)
         if message.name:
             total += self.count(message.name, model)
-            total += _exact(_PER_NAME)
-        for call in message.tool_calls:
-            total += self.count(call.name, model) + self.count(call.arguments, model)
-            total += _estimated(_PER_TOOL_CALL)
-        return total
+            total += exact(_PER_NAME)
+        return total + self._calls(message, model)
 
     def count_tools(self, request: ChatRequest) -> TokenCount:
         """Count the tokens of a request's tool definitions, which come before all messages."""
-        tools = request.params.get("tools")
-        total = _exact(0)
-        for tool in tools if isinstance(tools, list | tuple) else ():
-            if isinstance(tool, Mapping):
-                function = tool.get("function")
-                definition = function if isinstance(function, Mapping) else tool
-                total += self._tool(definition, request.model)
-        closing = 12 if total.tokens else 0  # once for any number of tools
-        return total + _exact(closing)
+        return count_definitions(request.params, request.model, self.count)
+
+    def _content(self, message: Message, model: str) -> TokenCount:
+        if isinstance(message.content, str):
+            return self.count(message.content, model)
+        total = exact(0)
+        for part in message.content:
+            if not (message.tool_calls and part.kind in _CALLS):
+                total += self._part(part, model)
+        return total
+
+    def _calls(self, message: Message, model: str) -> TokenCount:
+        total = exact(0)
+        for call in message.tool_calls:
+            total += self.count(call.name, model) + self.count(call.arguments, model)
+            total += estimated(_PER_TOOL_CALL)
+        return total
 
     def _part(self, part: Part, model: str) -> TokenCount:
         if part.kind == "text":
             return self.count(part.text, model)
+        if part.kind in _THOUGHTS:
+            return self.count(_said(part.data), model) + estimated(0)
         if part.kind in ("image_url", "image", "input_image"):
             cost = image_cost(part.data, model)
             return TokenCount(tokens=cost.tokens, exact=cost.exact)
         written = json.dumps(_without_payload(part.data), default=str, ensure_ascii=False)
         return TokenCount(tokens=self.count(written, model).tokens, exact=False)
 
-    def _tool(self, function: Mapping[str, Any], model: str) -> TokenCount:
-        opening = 10 if encoding_name(model) == "cl100k_base" else 7
-        total = TokenCount(tokens=opening, exact="name" in function)
-        described = str(function.get("description") or "").removesuffix(".")
-        total += self.count(f"{function.get('name')}:{described}", model)
-        parameters = function.get("parameters")
-        properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
-        if not isinstance(properties, Mapping) or not properties:
-            return total
-        total += _exact(3)
-        for name, schema in properties.items():
-            total += self._property(str(name), schema, model)
-        return total
-
-    def _property(self, name: str, schema: Any, model: str) -> TokenCount:
-        if not isinstance(schema, Mapping) or not isinstance(schema.get("type"), str):
-            return self.count(f"{name}:{json.dumps(schema, default=str)}", model) + _estimated(3)
-        total = TokenCount(tokens=3, exact=schema["type"] not in ("object", "array"))
-        choices = schema.get("enum")
-        if isinstance(choices, list):
-            total += _exact(3 * len(choices) - 3)
-            for choice in choices:
-                total += self.count(str(choice), model)
-        nested = schema.get("properties") or schema.get("items")
-        if nested:
-            total += self.count(json.dumps(nested, default=str), model)
-        described = str(schema.get("description") or "").removesuffix(".")
-        return total + self.count(f"{name}:{schema['type']}:{described}", model)
-
     def _count(self, text: str, name: str) -> TokenCount:
         if not text:
-            return _exact(0)
+            return exact(0)
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         counted = self._counts.get((name, digest))
         if counted is None:
@@ -201,12 +188,15 @@ class TokenCounter(WarmsUp, PickledAsArguments):
         return counted
 
 
-def _exact(tokens: int) -> TokenCount:
-    return TokenCount(tokens=tokens, exact=True)
-
-
-def _estimated(tokens: int) -> TokenCount:
-    return TokenCount(tokens=tokens, exact=False)
+def _said(block: Any) -> str:
+    """Return the text of a thought, without its signature or id."""
+    if isinstance(block, str):
+        return block
+    if isinstance(block, list | tuple):
+        return "".join(map(_said, block))
+    if isinstance(block, Mapping):
+        return "".join(_said(block[name]) for name in _SAID if block.get(name))
+    return ""
 
 
 def _without_payload(value: Any) -> Any:
@@ -219,7 +209,7 @@ def _without_payload(value: Any) -> Any:
 def _count(text: str, name: str) -> TokenCount:
     encoding = load_encoding(name)
     if encoding is None:
-        return _estimated(_estimate(text))
+        return estimated(_estimate(text))
     tokens, exact = 0, True
     for window, safe in _windows(text):
         tokens += len(encoding.encode_ordinary(window))

@@ -176,7 +176,7 @@ def test_the_baseline_call_is_the_one_without_any_strategy() -> None:
         baseline_model="inner",
     )
     baseline = baseline_call(said, share=share, removed=RemovedTokens(tokens=7))
-    assert baseline == Reported(model="inner", usage=Usage(input_tokens=62))
+    assert baseline == Reported(model="inner", usage=Usage(input_tokens=62), estimated=True)
     assert baseline_call(said, share=share, baseline_model="outer").model == "outer"
     assert baseline_call(Reported(), removed=RemovedTokens(tokens=7)) == Reported()
 

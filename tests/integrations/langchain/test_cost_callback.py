@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import CallbackManager
+from langchain_core.language_models import BaseLLM
 from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, Generation, LLMResult
@@ -30,7 +31,7 @@ from langchain_llm_optimizers import (
     HybridCache,
     OptimizedChatModel,
 )
-from llm_optimizers.costs import CallRecord, Ledger
+from llm_optimizers.costs import CallRecord, Ledger, Usage
 from llm_optimizers.routing import Always
 from support.fakes import StreamingFake
 from support.openai_server import FakeOpenAI
@@ -410,21 +411,40 @@ def test_32_threads_share_a_handler(costs: CostCallbackHandler) -> None:
     assert not any(ref() for ref in alive)
 
 
-def test_a_completion_models_usage_is_read_from_llm_output() -> None:
-    costs = CostCallbackHandler()
-    usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-    for reported in (usage, {}):
-        run = uuid4()
-        costs.on_llm_start(
-            {}, ["one"], run_id=run, invocation_params={"model": "gpt-3.5-turbo-instruct"}
+class Completions(BaseLLM):
+    """A completion model that reports the tokens of all its prompts together, or none."""
+
+    counts: dict[str, int] = {}  # noqa: RUF012 - a pydantic field
+
+    @property
+    def _llm_type(self) -> str:
+        return "completions"
+
+    def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+        return {"ls_provider": "openai", "ls_model_name": "gpt-3.5-turbo-instruct"}
+
+    def _generate(self, prompts: list[str], *args: Any, **kwargs: Any) -> LLMResult:
+        return LLMResult(
+            generations=[[Generation(text=f"{prompt} two three")] for prompt in prompts],
+            llm_output={"token_usage": self.counts},
         )
-        result = LLMResult(
-            generations=[[Generation(text="two")]], llm_output={"token_usage": reported}
-        )
-        costs.on_llm_end(result, run_id=run)
-    first, second = records(costs)
-    assert (first.usage.total_tokens, first.estimated) == (15, False)
-    assert (second.usage.total_tokens, second.estimated) == (0, False)
+
+
+async def test_prompts_that_are_sent_together_have_one_usage(costs: CostCallbackHandler) -> None:
+    model = Completions(counts={"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15})
+    model.generate(["one", "four", "five"], callbacks=[costs])
+    await model.agenerate(["six", "seven"], callbacks=[costs])
+    found = [(record.usage.total_tokens, record.estimated) for record in records(costs)]
+    assert found == [(15, False), (0, False), (0, False), (15, False), (0, False)]
+
+
+async def test_prompts_that_are_sent_together_without_usage_are_all_counted(
+    costs: CostCallbackHandler,
+) -> None:
+    Completions().generate(["one", "four"], callbacks=[costs])
+    await Completions().agenerate(["six", "seven"], callbacks=[costs])
+    for record in records(costs):
+        assert (record.usage, record.estimated) == (Usage(input_tokens=1, output_tokens=3), True)
 
 
 def test_a_completion_model_without_usage_is_estimated(costs: CostCallbackHandler) -> None:

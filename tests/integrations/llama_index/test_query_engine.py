@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -55,6 +56,21 @@ def test_a_paraphrase_over_the_same_documents_is_served(
     call, hit = [record for record in costs.ledger.records() if record.model == "gpt-4o-mini"]
     assert hit.hit_strategy == "cache.semantic"
     assert hit.saved == call.cost
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_a_hit_saves_about_what_its_call_was_estimated_to_cost(
+    index: VectorStoreIndex, costs: CostEventHandler, *, streaming: bool
+) -> None:
+    llm = FakeLLM(usage=False, reply=lambda _: "On the login page. " * 9)
+    engine = CachedQueryEngine(engine_of(index, llm, streaming=streaming))
+    for _ in range(2):
+        str(engine.query(QUESTION))
+    call, hit = [record for record in costs.ledger.records() if record.model == "gpt-4o-mini"]
+    assert (hit.hit, hit.estimated) == (True, True)
+    assert hit.saved
+    assert call.cost
+    assert abs(hit.saved / call.cost - 1) < Decimal("0.1")
 
 
 def test_other_documents_mean_another_answer(index: VectorStoreIndex) -> None:
