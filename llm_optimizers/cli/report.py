@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -17,6 +17,7 @@ from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.evidence.true_effect import true_effect
 from llm_optimizers.routing.experiments import comparison_rows, experiments
 from llm_optimizers.shown import shown
 
@@ -62,13 +63,18 @@ def report(
             else:
                 summary, arms = account.by_run(run, premium_model=premium), {}
         summary = _cut(summary, by, top if as_json else None)
+    effect = true_effect(summary.by_bucket) if summary.by_bucket else None
     if as_json:
-        extra = {"experiments": arms} if arms else {}
+        extra: dict[str, Any] = {"experiments": arms} if arms else {}
+        if effect is not None:
+            extra["true_effect"] = effect.as_dict()
         print_json({**summary.as_dict(), **extra}, indent=2)
         return
     screen = console()
     for table in _tables(summary, top or _SHOWN):
         screen.print(table)
+    if effect is not None:
+        screen.print(_figures("Against the calls that were held out", effect.table()))
     for name, rows in arms.items():
         screen.print(experiment_table(name, rows))
 
@@ -97,14 +103,19 @@ def _ranked(parts: Mapping[str, Breakdown]) -> list[tuple[str, Breakdown]]:
 
 
 def _tables(summary: Summary, top: int) -> list[Table]:
-    figures = Table(title=_period(summary), show_header=False)
-    figures.add_column()
-    figures.add_column(justify="right")
-    for label, value in summary.table():
-        figures.add_row(cell(label), value)
+    figures = _figures(_period(summary), summary.table())
     tables = [figures, _breakdown("model", summary.by_model, top)]
     tables += [_breakdown(tag, parts, top) for tag, parts in summary.by_tag.items()]
     return [table for table in tables if table.row_count]
+
+
+def _figures(title: str, rows: Sequence[tuple[str, str]]) -> Table:
+    table = Table(title=title, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for label, value in rows:
+        table.add_row(cell(label), value)
+    return table
 
 
 def _period(summary: Summary) -> str:

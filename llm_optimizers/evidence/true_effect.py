@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from statistics import NormalDist, fmean
+from typing import Any
 
 from llm_optimizers.arguments import number
-from llm_optimizers.costs.summary import Breakdown
+from llm_optimizers.costs.summary import Breakdown, dollars
 from llm_optimizers.evidence.bounds import Interval
 
 __all__ = ["GroupCost", "TrueEffect", "true_effect"]
@@ -64,6 +65,36 @@ class TrueEffect:
         """Whether the account's own figure lies inside the interval; None if one is missing."""
         found, own = self.saved_share, self.counterfactual_share
         return None if found is None or own is None else found.low <= own <= found.high
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all figures as JSON values; dollars become floats."""
+        return {
+            "requests_held_out": self.held_out.requests,
+            "requests_with_strategies": self.treated.requests,
+            "cost_per_1000_held_out": self.held_out.per_1000,
+            "cost_per_1000_with_strategies": self.treated.per_1000,
+            "confidence": self.confidence,
+            "saved_share": None if self.saved_share is None else asdict(self.saved_share),
+            "saved_per_1000": None if self.saved_per_1000 is None else asdict(self.saved_per_1000),
+            "counterfactual_share": self.counterfactual_share,
+            "agrees": self.agrees,
+        }
+
+    def table(self) -> list[tuple[str, str]]:
+        """Return a label and a value for each figure, in display order."""
+        found, own = self.saved_share, self.counterfactual_share
+        measured = "not enough requests yet"
+        if found is not None:
+            measured = f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+        return [
+            ("Requests held out", f"{self.held_out.requests:,}"),
+            ("Requests with strategies", f"{self.treated.requests:,}"),
+            ("Cost per 1,000 held out", _dollars(self.held_out.per_1000)),
+            ("Cost per 1,000 with strategies", _dollars(self.treated.per_1000)),
+            (f"Saved, measured ({self.confidence:.0%} interval)", measured),
+            ("Saved, by the account", "-" if own is None else f"{own:.1%}"),
+            *([("", "the two do not agree")] if self.agrees is False else []),
+        ]
 
 
 def true_effect(
@@ -110,6 +141,10 @@ class _Bucket:
     @classmethod
     def of(cls, part: Breakdown) -> _Bucket:
         return cls(part.requests - part.unpriced, float(part.cost))
+
+
+def _dollars(amount: float | None) -> str:
+    return dollars(None if amount is None else Decimal(str(amount)))
 
 
 def _total(parts: Sequence[Breakdown]) -> GroupCost:
