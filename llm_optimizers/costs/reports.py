@@ -7,7 +7,7 @@ some of its counts; a stream comes in chunks. An adapter hands all of it to a `R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_optimizers.costs.call import Reported
@@ -18,8 +18,11 @@ from llm_optimizers.costs.usage.pieces import Pieces, counts_pieces
 from llm_optimizers.costs.usage.places import as_fields, at, fields_at
 from llm_optimizers.costs.usage.reading import Counts, read_counts
 from llm_optimizers.costs.usage.shapes import shape_of
+from llm_optimizers.shown import safe_logger
 
-__all__ = ["Report"]
+__all__ = ["Report", "used_in"]
+
+logger = safe_logger("llm_optimizers.costs")
 
 # Where the counts stand in an answer, or in an event of a stream.
 _COUNTS = (
@@ -53,6 +56,7 @@ class Report:
     _translated: dict[int, dict[str, Any]] = field(default_factory=dict)
     _billed: Billed = field(default_factory=Billed)
     _pieces: Pieces = field(default_factory=Pieces)
+    _broken: bool = False
 
     def add(self, answer: object, *translated: object) -> Report:
         """Add an answer of the provider's, or a chunk, and what the framework made of its counts.
@@ -60,6 +64,14 @@ class Report:
         Of counts that are reported several times the last counts: Anthropic reports the input in
         the first event and the output in the last, Gemini adds up itself.
         """
+        try:
+            self._add(answer, translated)
+        except Exception as error:  # noqa: BLE001 - another package's object may raise anything
+            logger.debug("could not read an answer's usage: %s", type(error).__name__)
+            self._broken = True
+        return self
+
+    def _add(self, answer: object, translated: Sequence[object]) -> None:
         given = as_fields(answer)
         self._model = _model_in(given) or self._model
         self._tier = stated_tier(given) or self._tier
@@ -72,7 +84,6 @@ class Report:
             fields = as_fields(each)
             self._pieces.add(fields)
             _merge(self._translated.setdefault(number, {}), _counts_in(fields))
-        return self
 
     def add_tier(self, word: str) -> Report:
         """Add a tier that stands in none of the provider's places."""
@@ -80,7 +91,15 @@ class Report:
         return self
 
     def reported(self) -> Reported:
-        """Return what was reported so far; more may be added."""
+        """Return what was reported so far; more may be added. It is suspicious if it broke."""
+        try:
+            reported = self._reported()
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.debug("could not read an answer's usage: %s", type(error).__name__)
+            return Reported(model=self._model, suspicious=True)
+        return replace(reported, suspicious=True) if self._broken else reported
+
+    def _reported(self) -> Reported:
         read = [read_counts(counts) for counts in (self._own, *self._translated.values())]
         billed = self._billed if self._billed != Billed() else cost_of_counts(self._own)
         own, *translated = read
@@ -98,6 +117,11 @@ class Report:
             cost=billed.cost,
             suspicious=billed.suspicious or any(each.suspicious for each in known),
         )
+
+
+def used_in(answer: object) -> Usage:
+    """Return what a whole answer of the provider's says was used, zero if it says nothing."""
+    return Report().add(answer).reported().usage or Usage()
 
 
 def _chosen(read: Sequence[Counts]) -> dict[str, int]:

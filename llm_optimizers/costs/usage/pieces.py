@@ -6,11 +6,11 @@ web search, a block of Anthropic's, the queries of Gemini's grounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_optimizers.costs.usage.places import Found, as_fields, at, fields_at, first_of
+from llm_optimizers.costs.usage.places import Found, as_fields, at, fields_at, first_of, listed
 
 __all__ = ["Pieces", "counts_pieces", "pieces_of_counts"]
 
@@ -164,10 +164,10 @@ class Pieces:
 
     def _add_grounding(self, grounding: Mapping[str, Any]) -> None:
         for name in ("web_search_queries", "webSearchQueries", "image_search_queries"):
-            for query in _listed(grounding.get(name)):
+            for query in listed(grounding.get(name)):
                 self._count("web_searches", str(query))
         for name in ("retrieval_queries", "retrievalQueries"):
-            for query in _listed(grounding.get(name)):
+            for query in listed(grounding.get(name)):
                 self._count("other_units", str(query))
 
     def _count(self, name: str, id_: str) -> None:
@@ -177,11 +177,7 @@ class Pieces:
 def _parts(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the parts of an answer: OpenAI's output items, Anthropic's and LangChain's blocks."""
     for place in ("output", "response.output", "content", "tool_outputs", "built_in_tool_calls"):
-        for part in _listed(at(answer, place)):
+        for part in listed(at(answer, place)):
             yield as_fields(part)
     for place in ("item", "content_block"):  # of one event of a stream
         yield fields_at(answer, place)
-
-
-def _listed(value: object) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple) else ()

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from llm_optimizers.arguments import whole
 
-__all__ = ["MOST_STORED", "Found", "as_fields", "at", "fields_at", "first_of"]
+__all__ = ["MOST_STORED", "Found", "as_fields", "at", "fields_at", "first_of", "listed"]
 
 MOST_STORED = 2**63 - 1
 """What a ledger can store."""
@@ -74,6 +74,11 @@ def as_fields(value: object) -> Mapping[str, Any]:
     return {}
 
 
+def listed(value: object) -> Sequence[Any]:
+    """Return a list as it is, and nothing for anything else."""
+    return value if isinstance(value, list | tuple) else ()
+
+
 def at(raw: Mapping[str, Any], place: str) -> Any:
     """Return what stands at a place without lists, None if nothing does."""
     value: Any = raw
@@ -113,8 +118,8 @@ def _counts(raw: Mapping[str, Any], place: str, found: Found) -> Iterator[int]:
             yield found.count(steps[-1][0], value)
 
 
-def _of_kind(listed: object, kind: str, found: Found) -> Iterator[int]:
-    for each in listed if isinstance(listed, list | tuple) else ():
+def _of_kind(parts: object, kind: str, found: Found) -> Iterator[int]:
+    for each in listed(parts):
         part = as_fields(each)
         named = next((part[name] for name in _KINDS_IN_LISTS if part.get(name) is not None), "")
         if str(getattr(named, "value", named)).upper() == kind.upper():

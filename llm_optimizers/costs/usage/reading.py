@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_optimizers.costs.usage.pieces import pieces_of_counts
-from llm_optimizers.costs.usage.places import Found, as_fields, first_of
+from llm_optimizers.costs.usage.places import Found, as_fields, first_of, listed
 from llm_optimizers.costs.usage.shapes import ANTHROPIC, Shape, shape_of
 
 __all__ = ["Counts", "read_counts"]
@@ -110,7 +110,7 @@ def _add_iterations(counts: dict[str, int], given: Mapping[str, Any], found: Fou
     The top level has only the last ones; a compaction and an adviser are billed besides
     (https://docs.anthropic.com/en/docs/build-with-claude/compaction#understanding-usage).
     """
-    steps = [as_fields(each) for each in given.get("iterations") or () if as_fields(each)]
+    steps = [as_fields(each) for each in listed(given.get("iterations"))]
     if all(step.get("type") == "message" for step in steps):
         return
     read = list(_iterations(steps, found))
