@@ -98,9 +98,7 @@ def _add_missing(counts: dict[str, int], total: int) -> bool:
     if cached and missing in (cached, cached + reasoning):
         counts["input_tokens"] += cached
         missing -= cached
-    if missing > 0:
-        counts["output_tokens"] += missing
-        counts["reasoning_tokens"] = reasoning or missing
+    counts["output_tokens"] += max(missing, 0)
     return True
 
 

@@ -98,7 +98,7 @@ class Shapes:
         (
             "thoughts that only the total of Gemini's server in OpenAI's format has",
             {"usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 3_015}},
-            Usage(input_tokens=10, output_tokens=3_005, reasoning_tokens=3_000),
+            Usage(input_tokens=10, output_tokens=3_005),
         ),
         (
             "perplexity",
