@@ -10,7 +10,7 @@ import pytest
 
 from support.provider_bills import ROWS
 from support.provider_bills.row import Row
-from support.provider_bills.running import NOT_INSTALLED, Seen, seen
+from support.provider_bills.running import Seen, seen
 
 pytestmark = [pytest.mark.providers, pytest.mark.loopback]
 
@@ -46,18 +46,9 @@ def test_forty_answers_are_priced() -> None:
 
 def test_the_page_has_the_table_of_these_rows(found: dict[str, Seen]) -> None:
     written = SCRIPT["with_table"](PAGE, found.values())
-    if NOT_INSTALLED in written:  # langchain-community, which is in no extra of this project
-        written, page = (_without_last_column(each) for each in (written, PAGE))
-    else:
-        page = PAGE
-    assert written == page, "run `python scripts/bills_table.py`"
+    assert written == PAGE, "run `python scripts/bills_table.py`"
 
 
 def test_a_page_without_marks_is_an_error() -> None:
     with pytest.raises(LookupError, match="bills"):
         SCRIPT["with_table"]("# A page", ())
-
-
-def _without_last_column(page: str) -> str:
-    lines = page.splitlines()
-    return "\n".join(line.rsplit("|", 2)[0] if line.startswith("| ") else line for line in lines)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
+from langchain_community.callbacks.openai_info import OpenAICallbackHandler
 from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.runnables import RunnableConfig
 from llama_index.core.base.llms.types import ChatMessage
 
 from langchain_llm_optimizers import CostCallbackHandler
@@ -15,9 +16,8 @@ from llama_index_llm_optimizers import CostEventHandler
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook
 from support.provider_bills.row import Row
 
-__all__ = ["NOT_INSTALLED", "Seen", "seen", "table"]
+__all__ = ["Seen", "seen", "table"]
 
-NOT_INSTALLED = "not installed"
 QUESTION = "How is the weather in Ulm?"
 
 
@@ -49,14 +49,14 @@ def seen(row: Row) -> Seen:
 def _in_langchain(row: Row) -> tuple[CallRecord, str, str]:
     assert row.langchain is not None
     costs = CostCallbackHandler(Ledger(prices=PriceBook(row.own)))
-    tokens, openai = UsageMetadataCallbackHandler(), _openai_handler()
+    tokens, openai = UsageMetadataCallbackHandler(), OpenAICallbackHandler()
     with row.server() as server:
         model = row.langchain(server.url)
-        given = {"callbacks": [each for each in (costs, tokens, openai) if each is not None]}
+        given: RunnableConfig = {"callbacks": [costs, tokens, openai]}
         if row.stream:
-            list(model.stream(QUESTION, config=given))  # type: ignore[arg-type]
+            list(model.stream(QUESTION, config=given))
         else:
-            model.invoke(QUESTION, config=given)  # type: ignore[arg-type]
+            model.invoke(QUESTION, config=given)
     (record,) = costs.ledger.records()
     found = list(tokens.usage_metadata.values())
     said = f"{found[0]['input_tokens']:,} / {found[0]['output_tokens']:,}" if found else "nothing"
@@ -77,18 +77,7 @@ def _in_llama_index(row: Row) -> CallRecord:
     return record
 
 
-def _openai_handler() -> Any:
-    """Return LangChain's handler, None without langchain-community."""
-    try:
-        from langchain_community.callbacks.openai_info import OpenAICallbackHandler
-    except ImportError:
-        return None
-    return OpenAICallbackHandler()
-
-
-def _cost_of(handler: Any) -> str:
-    if handler is None:
-        return NOT_INSTALLED
+def _cost_of(handler: OpenAICallbackHandler) -> str:
     if not handler.successful_requests:
         return "an error"
     return f"${handler.total_cost:.8f}".rstrip("0").rstrip(".")
@@ -96,10 +85,9 @@ def _cost_of(handler: Any) -> str:
 
 def table(found: Iterable[Seen]) -> str:
     """Return the table of the page."""
-    lines = [
-        "| answer | what is billed | by hand | LlamaIndex | LangChain | usage handler | OpenAI handler |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    names = ["answer", "what is billed", "by hand", "LlamaIndex", "LangChain"]
+    names += ["usage handler", "OpenAI handler"]
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     for each in found:
         row, records = each.row, each.records
         cells = [row.name, row.billed, _dollars(row.dollars)]
