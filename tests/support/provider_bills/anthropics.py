@@ -17,10 +17,11 @@ MODEL = "claude-sonnet-4-5-20250929"
 
 def _row(name: str, usage: dict[str, Any], *content: dict[str, Any], **row: Any) -> Row:
     whole = claude(MODEL, usage, content)
+    given = {"model": MODEL, "model_kwargs": {"tools": [SEARCHES]} if content else {}}
     return Row(
         name=f"Anthropic: {name}",
         rates=RATES,
-        langchain=lambda url: ANTHROPIC.langchain(SimpleNamespace(url=url), model=MODEL),
+        langchain=lambda url: ANTHROPIC.langchain(SimpleNamespace(url=url), **given),
         llama_index=lambda url: ANTHROPIC.llama_index(SimpleNamespace(url=url), model=MODEL),
         body=whole,
         events=claude_events(whole),
@@ -28,6 +29,7 @@ def _row(name: str, usage: dict[str, Any], *content: dict[str, Any], **row: Any)
     )
 
 
+SEARCHES = {"type": "web_search_20250305", "name": "web_search"}
 SEARCH = (
     {
         "type": "server_tool_use",
