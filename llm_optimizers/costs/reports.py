@@ -125,10 +125,13 @@ def used_in(answer: object) -> Usage:
 
 
 def _chosen(read: Sequence[Counts]) -> dict[str, int]:
-    """Return the counts with the most tokens, with those that it lacks from the others."""
+    """Return the counts with the most tokens, with those that it lacks from the others.
+
+    The first are the provider's own: of a translation only what it names is more than they say.
+    """
     if not read:
         return {}
-    most = max(read, key=lambda each: each.tokens)
+    most = max(read, key=lambda each: each.tokens - (0 if each is read[0] else each.added))
     counts = dict(most.counts)
     for each in read:
         for name, number in each.counts.items():

@@ -573,6 +573,8 @@ def test_a_cached_price_of_langchains_is_no_cost() -> None:
         ({"completion_tokens": 10**40}, Usage(input_tokens=100)),
         ({"completion_tokens": -10}, Usage(input_tokens=100)),
         ({"prompt_tokens": "many", "completion_tokens": math.inf}, None),
+        ({"prompt_tokens": -100, "total_tokens": 110}, PLAIN),
+        ({"completion_tokens": "many", "total_tokens": 110}, PLAIN),
         ({"server_tool_use": {"web_search_requests": -1}}, PLAIN),
     ],
 )
