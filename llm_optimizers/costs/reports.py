@@ -15,7 +15,7 @@ from llm_optimizers.costs.prices.tiers import service_tier, stated_tier
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.costs.usage.billed import Billed, cost_of_answer, cost_of_counts
 from llm_optimizers.costs.usage.pieces import Pieces, counts_pieces
-from llm_optimizers.costs.usage.places import as_fields, at, fields_at
+from llm_optimizers.costs.usage.places import as_fields, there
 from llm_optimizers.costs.usage.reading import Counts, read_counts
 from llm_optimizers.costs.usage.shapes import shape_of
 from llm_optimizers.shown import safe_logger
@@ -141,11 +141,7 @@ def _chosen(read: Sequence[Counts]) -> dict[str, int]:
 
 def _counts_in(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the part of an answer that has its counts; empty if there is none."""
-    places = (
-        as_fields(given.get(place)) if "." not in place else fields_at(given, place)
-        for place in _COUNTS
-    )
-    found = [each for each in places if each]
+    found = [each for _, value in there(given, _COUNTS) if (each := as_fields(value))]
     known = next((each for each in (*found, given) if shape_of(each) is not None), None)
     if known is not None:
         return known
@@ -159,8 +155,7 @@ def _merge(into: dict[str, Any], later: Mapping[str, Any]) -> None:
 
 
 def _model_in(given: Mapping[str, Any]) -> str:
-    for place in _MODELS:
-        named = at(given, place)
+    for _, named in there(given, _MODELS):
         if isinstance(named, str) and named:
             return named
     return ""
