@@ -19,7 +19,6 @@ often the function is sent to it:
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.arguments import function, mapping, optional, string, text, whole
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
+from llm_optimizers.costs.reports import used_in
 from llm_optimizers.errors import ConfigurationError, ItemError, UnpricedError
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.shown import shown_lines
@@ -134,7 +134,7 @@ class AskRows:
             answer = client.chat.completions.create(
                 model=self.model, messages=self._messages(row), **(self.params or {})
             )
-            usage = Usage.from_openai(json.loads(answer.usage.to_json()) if answer.usage else {})
+            usage = used_in(answer)
             text = _text(answer)
         except Exception as error:  # noqa: BLE001 - it becomes the row's error
             cost = None if usage is None else self._cost(usage)

@@ -7,7 +7,7 @@ some of its counts; a stream comes in chunks. An adapter hands all of it to a `R
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_optimizers.costs.call import Reported
@@ -15,11 +15,14 @@ from llm_optimizers.costs.prices.tiers import service_tier, stated_tier
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.costs.usage.billed import Billed, cost_of_answer, cost_of_counts
 from llm_optimizers.costs.usage.pieces import Pieces, counts_pieces
-from llm_optimizers.costs.usage.places import as_fields, at, fields_at
+from llm_optimizers.costs.usage.places import as_fields, there
 from llm_optimizers.costs.usage.reading import Counts, read_counts
 from llm_optimizers.costs.usage.shapes import shape_of
+from llm_optimizers.shown import safe_logger
 
-__all__ = ["Report"]
+__all__ = ["Report", "used_in"]
+
+logger = safe_logger("llm_optimizers.costs")
 
 # Where the counts stand in an answer, or in an event of a stream.
 _COUNTS = (
@@ -53,6 +56,7 @@ class Report:
     _translated: dict[int, dict[str, Any]] = field(default_factory=dict)
     _billed: Billed = field(default_factory=Billed)
     _pieces: Pieces = field(default_factory=Pieces)
+    _broken: bool = False
 
     def add(self, answer: object, *translated: object) -> Report:
         """Add an answer of the provider's, or a chunk, and what the framework made of its counts.
@@ -60,6 +64,14 @@ class Report:
         Of counts that are reported several times the last counts: Anthropic reports the input in
         the first event and the output in the last, Gemini adds up itself.
         """
+        try:
+            self._add(answer, translated)
+        except Exception as error:  # noqa: BLE001 - another package's object may raise anything
+            logger.debug("could not read an answer's usage: %s", type(error).__name__)
+            self._broken = True
+        return self
+
+    def _add(self, answer: object, translated: Sequence[object]) -> None:
         given = as_fields(answer)
         self._model = _model_in(given) or self._model
         self._tier = stated_tier(given) or self._tier
@@ -72,7 +84,6 @@ class Report:
             fields = as_fields(each)
             self._pieces.add(fields)
             _merge(self._translated.setdefault(number, {}), _counts_in(fields))
-        return self
 
     def add_tier(self, word: str) -> Report:
         """Add a tier that stands in none of the provider's places."""
@@ -80,7 +91,15 @@ class Report:
         return self
 
     def reported(self) -> Reported:
-        """Return what was reported so far; more may be added."""
+        """Return what was reported so far; more may be added. It is suspicious if it broke."""
+        try:
+            reported = self._reported()
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.debug("could not read an answer's usage: %s", type(error).__name__)
+            return Reported(model=self._model, suspicious=True)
+        return replace(reported, suspicious=True) if self._broken else reported
+
+    def _reported(self) -> Reported:
         read = [read_counts(counts) for counts in (self._own, *self._translated.values())]
         billed = self._billed if self._billed != Billed() else cost_of_counts(self._own)
         own, *translated = read
@@ -100,11 +119,19 @@ class Report:
         )
 
 
+def used_in(answer: object) -> Usage:
+    """Return what a whole answer of the provider's says was used, zero if it says nothing."""
+    return Report().add(answer).reported().usage or Usage()
+
+
 def _chosen(read: Sequence[Counts]) -> dict[str, int]:
-    """Return the counts with the most tokens, with those that it lacks from the others."""
+    """Return the counts with the most tokens, with those that it lacks from the others.
+
+    The first are the provider's own: of a translation only what it names is more than they say.
+    """
     if not read:
         return {}
-    most = max(read, key=lambda each: each.tokens)
+    most = max(read, key=lambda each: each.tokens - (0 if each is read[0] else each.added))
     counts = dict(most.counts)
     for each in read:
         for name, number in each.counts.items():
@@ -114,11 +141,7 @@ def _chosen(read: Sequence[Counts]) -> dict[str, int]:
 
 def _counts_in(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the part of an answer that has its counts; empty if there is none."""
-    places = (
-        as_fields(given.get(place)) if "." not in place else fields_at(given, place)
-        for place in _COUNTS
-    )
-    found = [each for each in places if each]
+    found = [each for _, value in there(given, _COUNTS) if (each := as_fields(value))]
     known = next((each for each in (*found, given) if shape_of(each) is not None), None)
     if known is not None:
         return known
@@ -132,8 +155,7 @@ def _merge(into: dict[str, Any], later: Mapping[str, Any]) -> None:
 
 
 def _model_in(given: Mapping[str, Any]) -> str:
-    for place in _MODELS:
-        named = at(given, place)
+    for _, named in there(given, _MODELS):
         if isinstance(named, str) and named:
             return named
     return ""

@@ -17,6 +17,14 @@ from llm_optimizers.types import ChatRequest
 __all__ = ["question_share", "split_total", "split_usage"]
 
 
+# Counts that are in no other, or may overlap with them.
+_OF_INPUT = (
+    *("input_audio_tokens", "cache_read_audio_tokens", "input_image_tokens"),
+    *("web_searches", "file_searches", "code_sessions", "other_units"),
+)
+_OF_OUTPUT = ("output_audio_tokens", "output_image_tokens", "images")
+
+
 def split_total(total: int, weights: Sequence[int]) -> list[int]:
     """Split `total` by weights into integers that add up to it (largest remainder method).
 
@@ -51,8 +59,14 @@ def split_usage(
     )
     reasoning = split_total(billed.reasoning_tokens, output_weights)
     text = split_total(billed.output_tokens - billed.reasoning_tokens, output_weights)
+    beside = {
+        name: split_total(getattr(billed, name), weights)
+        for names, weights in ((_OF_INPUT, input_weights), (_OF_OUTPUT, output_weights))
+        for name in names
+    }
     return [
         Usage(
+            **{name: parts[i] for name, parts in beside.items()},
             input_tokens=plain[i] + read[i] + hour[i] + five_minutes[i],
             output_tokens=text[i] + reasoning[i],
             cache_read_tokens=read[i],

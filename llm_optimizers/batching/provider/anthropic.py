@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from llm_optimizers.arguments import instance, with_methods
 from llm_optimizers.batching.provider.client import LineOutcome, LineStatus, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
-from llm_optimizers.costs import Usage
+from llm_optimizers.costs.reports import used_in
 from llm_optimizers.failures import may_pass
 
 __all__ = ["AnthropicBatches", "MessageBatches"]
@@ -92,7 +92,7 @@ def _outcome(name: str, result: Any) -> LineOutcome:
             name=name,
             status="answered",
             body=body,
-            usage=Usage.from_anthropic(body.get("usage") or {}),
+            usage=used_in(body),
         )
     if result.type == "errored":
         # The SDK wraps the error in an error response.

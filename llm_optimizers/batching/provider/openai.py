@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llm_optimizers.arguments import instance, refuse, text
 from llm_optimizers.batching.provider.client import LineOutcome, RemoteBatch
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits
-from llm_optimizers.costs import Usage
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.costs.reports import used_in
 from llm_optimizers.failures import may_pass
 from llm_optimizers.text.json_lines import json_lines
 
@@ -147,7 +146,7 @@ def _outcome(
     status = response.get("status_code")
     body = response.get("body")
     if error is None and status == 200 and isinstance(body, Mapping):
-        return LineOutcome(name=name, status="answered", body=body, usage=_usage(body))
+        return LineOutcome(name=name, status="answered", body=body, usage=used_in(body))
     found = error or (body.get("error") if isinstance(body, Mapping) else None) or {}
     kind = str(found.get("code") or found.get("type") or f"http_{status}")
     return LineOutcome(
@@ -162,11 +161,3 @@ def _line_status(kind: str, status: object) -> Literal["retry", "cancelled", "re
     if kind == "batch_cancelled":
         return "cancelled"
     return "retry" if may_pass(status, kind) or kind in _RETRIED else "refused"
-
-
-def _usage(body: Mapping[str, Any]) -> Usage:
-    raw = body.get("usage")
-    try:
-        return Usage.from_openai(raw) if isinstance(raw, Mapping) else Usage()
-    except ConfigurationError:
-        return Usage()

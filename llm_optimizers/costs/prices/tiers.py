@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
-from llm_optimizers.failures.attributes import attribute
+from llm_optimizers.costs.usage.places import there
 
 __all__ = ["ServiceTier", "service_tier", "stated_tier"]
 
@@ -42,14 +43,13 @@ _PLACES = (
     *("headers.x-gemini-service-tier", "headers.x-amzn-bedrock-service-tier"),
     *("ResponseMetadata.HTTPHeaders.x-amzn-bedrock-service-tier",),
 )
-_PATHS = tuple(tuple(place.split(".")) for place in _PLACES)
 # What Anthropic bills above its list: the fast mode, and processing that stays in the US
 # (https://docs.anthropic.com/en/docs/about-claude/pricing).
-_DEARER = tuple(
-    ((*start, name), word)
-    for start in (("usage",), ("message", "usage"))
-    for name, word in (("speed", "fast"), ("inference_geo", "us"))
-)
+_DEARER = {
+    **dict.fromkeys(("usage.speed", "message.usage.speed"), "fast"),
+    **dict.fromkeys(("usage.inference_geo", "message.usage.inference_geo"), "us"),
+}
+_DEARER_PLACES = tuple(_DEARER)
 
 
 def service_tier(name: str) -> ServiceTier:
@@ -66,17 +66,16 @@ def service_tier(name: str) -> ServiceTier:
     return next(repeated, "other")
 
 
-def stated_tier(answer: object) -> str:
+def stated_tier(answer: Mapping[str, Any]) -> str:
     """Return the tier that a provider's answer names, in its own word; "" if it names none.
 
-    `answer` is a provider's object or a mapping of it, or an event of a stream.
+    `answer` has the fields of a provider's object, or of an event of a stream.
     """
-    for path, word in _DEARER:
-        if attribute(answer, *path) == word:
+    for place, word in there(answer, _DEARER_PLACES):
+        if word == _DEARER[place]:
+            return str(word)
+    for _, named in there(answer, _PLACES):
+        word = getattr(named, "value", named)
+        if isinstance(word, str) and word:
             return word
-    for path in _PATHS:
-        named = attribute(answer, *path)
-        named = getattr(named, "value", named)
-        if isinstance(named, str) and named:
-            return named
     return ""

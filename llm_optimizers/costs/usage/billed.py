@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from llm_optimizers.costs.usage.places import as_fields, at
-from llm_optimizers.failures.attributes import attribute
+from llm_optimizers.costs.usage.places import as_fields, at, there
 
 __all__ = ["Billed", "cost_of_answer", "cost_of_counts"]
 
@@ -19,12 +18,9 @@ _MOST_DOLLARS = 1_000_000
 _LONGEST = 40
 
 # LiteLLM's proxy gives 0 for a model that it has no price for.
-_LITELLMS = (
-    ("headers", "x-litellm-response-cost"),
-    ("_hidden_params", "response_cost"),
-    ("hidden_params", "response_cost"),
-    ("response_cost",),
-)
+_LITELLMS = ("headers.x-litellm-response-cost", "hidden_params.response_cost", "response_cost")
+_GATEWAYS = ("provider_metadata.gateway.cost",)
+_BESIDE = ("cost", "cost_details", "is_byok")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +59,16 @@ def cost_of_answer(answer: object) -> Billed:
     langchain-openrouter and the Vercel AI Gateway keep it there, LiteLLM's proxy and client in a
     header and in hidden parameters (https://docs.litellm.ai/docs/proxy/response_headers).
     """
-    for path in _LITELLMS:
-        billed = _amount(attribute(answer, *path))
+    given = as_fields(answer)
+    hidden = getattr(answer, "_hidden_params", None)
+    said = [value for _, value in there(given, _LITELLMS)]
+    for value in (*said, as_fields(hidden).get("response_cost")):
+        billed = _amount(value)
         if billed.cost or billed.suspicious:
             return billed
-    gateway = _amount(attribute(answer, "provider_metadata", "gateway", "cost"))
-    if gateway != Billed():
-        return gateway
-    given = as_fields(answer)
-    names = ("cost", "cost_details", "is_byok")
-    return cost_of_counts({name: given[name] for name in names if name in given})
+    for _, value in there(given, _GATEWAYS):
+        return _amount(value)
+    return cost_of_counts({name: given[name] for name in _BESIDE if name in given})
 
 
 def _amount(value: object, *, unit: Decimal = Decimal(1)) -> Billed:

@@ -6,11 +6,19 @@ web search, a block of Anthropic's, the queries of Gemini's grounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_optimizers.costs.usage.places import Found, as_fields, at, fields_at, first_of
+from llm_optimizers.costs.usage.places import (
+    Found,
+    as_fields,
+    at,
+    fields_at,
+    first_of,
+    listed,
+    there,
+)
 
 __all__ = ["Pieces", "counts_pieces", "pieces_of_counts"]
 
@@ -77,6 +85,11 @@ def counts_pieces(given: Mapping[str, Any]) -> bool:
     )
 
 
+_EVENTS = ("item", "content_block")
+_PARTS = ("output", "response.output", "content", "tool_outputs", "built_in_tool_calls", *_EVENTS)
+_GROUNDED = ("grounding_metadata", "groundingMetadata")
+
+
 def pieces_of_counts(given: Mapping[str, Any], found: Found) -> dict[str, int]:
     """Return the pieces that a server counts beside the tokens."""
     pieces = {name: first_of(given, places, found) for name, places in _COUNTED.items()}
@@ -115,8 +128,8 @@ class Pieces:
             kind = part.get("type")
             if isinstance(kind, str) and (kind.endswith(("_call", "_use"))):
                 self._add_part(kind, part, str(part.get("id") or number))
-        for place in ("grounding_metadata", "groundingMetadata"):
-            self._add_grounding(fields_at(answer, place))
+        for _, grounding in there(answer, _GROUNDED):
+            self._add_grounding(as_fields(grounding))
 
     def counts(self) -> dict[str, int]:
         """Return the counts by their names in `Usage`."""
@@ -164,10 +177,10 @@ class Pieces:
 
     def _add_grounding(self, grounding: Mapping[str, Any]) -> None:
         for name in ("web_search_queries", "webSearchQueries", "image_search_queries"):
-            for query in _listed(grounding.get(name)):
+            for query in listed(grounding.get(name)):
                 self._count("web_searches", str(query))
         for name in ("retrieval_queries", "retrievalQueries"):
-            for query in _listed(grounding.get(name)):
+            for query in listed(grounding.get(name)):
                 self._count("other_units", str(query))
 
     def _count(self, name: str, id_: str) -> None:
@@ -176,12 +189,6 @@ class Pieces:
 
 def _parts(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the parts of an answer: OpenAI's output items, Anthropic's and LangChain's blocks."""
-    for place in ("output", "response.output", "content", "tool_outputs", "built_in_tool_calls"):
-        for part in _listed(at(answer, place)):
+    for place, value in there(answer, _PARTS):
+        for part in [value] if place in _EVENTS else listed(value):
             yield as_fields(part)
-    for place in ("item", "content_block"):  # of one event of a stream
-        yield fields_at(answer, place)
-
-
-def _listed(value: object) -> Iterable[Any]:
-    return value if isinstance(value, list | tuple) else ()

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from llm_optimizers.arguments import whole
 
-__all__ = ["MOST_STORED", "Found", "as_fields", "at", "fields_at", "first_of"]
+__all__ = ["MOST_STORED", "Found", "as_fields", "at", "fields_at", "first_of", "listed", "there"]
 
 MOST_STORED = 2**63 - 1
 """What a ledger can store."""
@@ -67,11 +67,16 @@ def _meant(value: object) -> int:
 
 def as_fields(value: object) -> Mapping[str, Any]:
     """Return a provider's object as a mapping of its fields, not of what is in them."""
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return value
     if isinstance(getattr(type(value), "model_fields", None), Mapping):  # a pydantic model
         return {**vars(value), **(getattr(value, "model_extra", None) or {})}
     return {}
+
+
+def listed(value: object) -> Sequence[Any]:
+    """Return a list as it is, and nothing for anything else."""
+    return value if isinstance(value, list | tuple) else ()
 
 
 def at(raw: Mapping[str, Any], place: str) -> Any:
@@ -84,6 +89,13 @@ def at(raw: Mapping[str, Any], place: str) -> Any:
     return value
 
 
+def there(raw: Mapping[str, Any], places: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield what stands at these places, with the place; most answers have few of them."""
+    for place in places:
+        if _place(place)[0][0] in raw and (value := at(raw, place)) is not None:
+            yield place, value
+
+
 def fields_at(raw: Mapping[str, Any], place: str) -> Mapping[str, Any]:
     """Return the mapping or object at a place, as a mapping; empty if there is none."""
     return as_fields(at(raw, place))
@@ -92,35 +104,38 @@ def fields_at(raw: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 def first_of(raw: Mapping[str, Any], places: Sequence[str], found: Found) -> int:
     """Return the first count of these places that is not zero, else 0."""
     for place in places:
-        count = sum(_counts(raw, place, found))
+        parts = (part for part in _parts(place) if part[0][0] in raw)
+        count = sum(number for part in parts for number in _counts(raw, part, found))
         if count:
             return count
     return 0
 
 
-def _counts(raw: Mapping[str, Any], place: str, found: Found) -> Iterator[int]:
-    for part in place.split(" + "):
-        steps = _place(part)
-        value: Any = raw
-        for name, kind in steps:
-            value = as_fields(value).get(name)
-            if kind is not None:
-                yield from _of_kind(value, kind, found)
-                value = None
-            if value is None:
-                break
-        else:
-            yield found.count(steps[-1][0], value)
+def _counts(raw: Mapping[str, Any], steps: Place, found: Found) -> Iterator[int]:
+    value: Any = raw
+    for name, kind in steps:
+        value = as_fields(value).get(name)
+        if kind is not None:
+            yield from _of_kind(value, kind, found)
+            return
+        if value is None:
+            return
+    yield found.count(steps[-1][0], value)
 
 
-def _of_kind(listed: object, kind: str, found: Found) -> Iterator[int]:
-    for each in listed if isinstance(listed, list | tuple) else ():
+def _of_kind(parts: object, kind: str, found: Found) -> Iterator[int]:
+    for each in listed(parts):
         part = as_fields(each)
         named = next((part[name] for name in _KINDS_IN_LISTS if part.get(name) is not None), "")
         if str(getattr(named, "value", named)).upper() == kind.upper():
             for name in _COUNTS_IN_LISTS:
                 if part.get(name) is not None:
                     yield found.count(name, part[name])
+
+
+@cache
+def _parts(text: str) -> tuple[Place, ...]:
+    return tuple(_place(part) for part in text.split(" + "))
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_optimizers.costs.usage.pieces import pieces_of_counts
-from llm_optimizers.costs.usage.places import Found, as_fields, first_of
+from llm_optimizers.costs.usage.places import Found, as_fields, first_of, listed
 from llm_optimizers.costs.usage.shapes import ANTHROPIC, Shape, shape_of
 
 __all__ = ["Counts", "read_counts"]
@@ -27,13 +27,15 @@ _MAIN_ITERATIONS = ("message", "compaction", "fallback_message")
 class Counts:
     """The counts of one object, by their names in `Usage`.
 
-    `total` are the tokens that the server says the call used, in whatever way it counts them.
+    `total` are the tokens that the server says the call used, in whatever way it counts them;
+    `added` are those of `counts` that only this total has.
     `unreadable`: a count is no number, negative or too large. `suspicious`: that, or a part is
     larger than its whole; then the counts are those that cost the most.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     total: int = 0
+    added: int = 0
     unreadable: bool = False
     suspicious: bool = False
 
@@ -59,16 +61,26 @@ def read_counts(raw: object, *, shape: Shape | None = None, strict: bool = False
     stated = first_of(given, shape.total, found)
     total = stated or counts["input_tokens"] + counts["output_tokens"]
     _add_beside(counts, given, shape, found)
-    suspicious = bool(stated) and not _add_missing(counts, stated)
+    # Where only the input is unreadable, it is what the total has beside the output.
+    unread = not set(shape.counts["input_tokens"]).isdisjoint(found.unreadable)
+    whole = "input_tokens" if unread and counts["output_tokens"] else "output_tokens"
+    before = counts["input_tokens"] + counts["output_tokens"]
+    suspicious = bool(stated) and not _add_missing(counts, stated, whole)
+    added = counts["input_tokens"] + counts["output_tokens"] - before
     if not shape.total:
         total = counts["input_tokens"] + counts["output_tokens"]
     if shape is ANTHROPIC:
         _add_iterations(counts, given, found)
     suspicious |= _mend(counts)
-    counts.update(pieces_of_counts(given, found))
+    for name, number in pieces_of_counts(given, found).items():
+        counts[name] = counts.get(name, 0) + number
     unreadable = bool(found.unreadable)
     return Counts(
-        counts=counts, total=total, unreadable=unreadable, suspicious=suspicious or unreadable
+        counts=counts,
+        total=total,
+        added=added,
+        unreadable=unreadable,
+        suspicious=suspicious or unreadable,
     )
 
 
@@ -84,7 +96,7 @@ def _add_beside(
             counts[whole] += first_of(given, (name,), found) if part is None else part
 
 
-def _add_missing(counts: dict[str, int], total: int) -> bool:
+def _add_missing(counts: dict[str, int], total: int, whole: str) -> bool:
     """Add tokens that only the server's total has; return whether that total can be right.
 
     They are reasoning (x.ai: https://docs.x.ai/docs/guides/reasoning), which Gemini's servers in
@@ -98,9 +110,7 @@ def _add_missing(counts: dict[str, int], total: int) -> bool:
     if cached and missing in (cached, cached + reasoning):
         counts["input_tokens"] += cached
         missing -= cached
-    if missing > 0:
-        counts["output_tokens"] += missing
-        counts["reasoning_tokens"] = reasoning or missing
+    counts[whole] += max(missing, 0)
     return True
 
 
@@ -110,7 +120,7 @@ def _add_iterations(counts: dict[str, int], given: Mapping[str, Any], found: Fou
     The top level has only the last ones; a compaction and an adviser are billed besides
     (https://docs.anthropic.com/en/docs/build-with-claude/compaction#understanding-usage).
     """
-    steps = [as_fields(each) for each in given.get("iterations") or () if as_fields(each)]
+    steps = [as_fields(each) for each in listed(given.get("iterations"))]
     if all(step.get("type") == "message" for step in steps):
         return
     read = list(_iterations(steps, found))

@@ -31,8 +31,13 @@ class Shape:
 
 
 def shape_of(raw: Mapping[str, Any]) -> Shape | None:
-    """Return the shape of these counts, None if it is none of the table."""
-    return next((shape for shape in _TABLE if not shape.known_by.isdisjoint(raw)), None)
+    """Return the shape of these counts, None if it is none of the table.
+
+    A name with a count says more than one without, which gateways send of both shapes.
+    """
+    named = [shape for shape in _TABLE if not shape.known_by.isdisjoint(raw)]
+    counted = (shape for shape in named if any(raw.get(name) for name in shape.known_by))
+    return next(counted, named[0] if named else None)
 
 
 _INPUT_PARTS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
