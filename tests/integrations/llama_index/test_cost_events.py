@@ -440,12 +440,12 @@ class LocalLLM(CustomLLM):
 @pytest.mark.parametrize("at_once", [1, 3])
 async def test_a_stream_inside_a_stream_counts_once(costs: CostEventHandler, at_once: int) -> None:
     """The asynchronous streams of LlamaIndex's `CustomLLM` read its synchronous ones."""
-    llm, question = LocalLLM(), [ChatMessage(content=QUESTION)]
+    llm = LocalLLM()
 
     async def read() -> None:
-        async for _ in await llm.astream_chat(question):
+        async for _ in await llm.astream_chat(QUESTION):
             await asyncio.sleep(0)
-        async for _ in await llm.astream_complete(QUESTION):
+        async for _ in await llm.astream_complete("How?"):
             await asyncio.sleep(0)
 
     await asyncio.gather(*(read() for _ in range(at_once)))
@@ -463,5 +463,5 @@ def test_one_reply_for_several_calls_counts_for_each(costs: CostEventHandler) ->
             return self._reply
 
     for _ in range(3):
-        Constant().complete(QUESTION)
+        Constant().complete("How?")
     assert len(records(costs)) == 3
