@@ -163,7 +163,7 @@ class TestNames:
         assert tags(tree, "call")["user"] == "a"
 
     def test_a_forged_run_says_nothing(self, tree: RunTree) -> None:
-        begin(tree, "a", given={"run": "victim", "trace_id": "victim", "subrun": "victim"})
+        begin(tree, "a", given={"run": "victim", "run_id": "victim", "subrun": "victim"})
         assert not is_in_run(tags(tree, "a"), "victim")
 
 
