@@ -204,7 +204,7 @@ class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
             return
         reply = event.response
         if reply is not None:
-            if CACHE_HIT in reply.additional_kwargs or self._calls.is_repeat(reply.raw):
+            if CACHE_HIT in reply.additional_kwargs or self._calls.is_repeat(reply, call):
                 return
             call.add_reply(reply)
         self._record(call)

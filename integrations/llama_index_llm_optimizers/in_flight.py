@@ -59,7 +59,7 @@ class InFlightCalls:
     def __init__(self, open_calls: OpenCalls[InFlightCall] | None = None) -> None:
         self._open = OpenCalls(_forget) if open_calls is None else open_calls
         # The last calls' provider objects: a wrapper's end event has the same one as its child's.
-        self._counted: deque[Callable[[], Any]] = deque(maxlen=_REMEMBERED)
+        self._counted: deque[tuple[Callable[[], Any], float]] = deque(maxlen=_REMEMBERED)
         self._used_ids: deque[str] = deque(maxlen=8 * _REMEMBERED)
         self._lock = ProcessLock()
 
@@ -102,14 +102,18 @@ class InFlightCalls:
         """End and return the call of this span; None if there is none."""
         return self._open.end(span)
 
-    def is_repeat(self, raw: Any) -> bool:
-        """Whether this object already ended a call; remember it if not."""
+    def is_repeat(self, reply: Reply, call: InFlightCall) -> bool:
+        """Whether this reply ended another call since `call` began; remember it if not.
+
+        Without the provider's object a stream inside another hands on the same replies.
+        """
+        raw = reply.raw
         if raw is None or isinstance(raw, str | int | float | bool):
-            return False
+            raw = reply
         with self._lock:
-            if any(raw is counted() for counted in self._counted):
+            if any(raw is counted() and call.clock <= end for counted, end in self._counted):
                 return True
-            self._counted.append(_reference(raw))
+            self._counted.append((_reference(raw), time.perf_counter()))
         return False
 
     def end_all(self) -> None:

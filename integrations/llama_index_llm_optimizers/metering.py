@@ -112,7 +112,7 @@ class UsageMeter(BaseEventHandler):
 
     def _end(self, event: Any) -> None:
         call = self._calls.end(event.span_id)
-        if call is None or event.response is None or self._calls.is_repeat(event.response.raw):
+        if call is None or event.response is None or self._calls.is_repeat(event.response, call):
             return
         call.add_reply(event.response)
         if isinstance(call.info, _MeasuredCall):

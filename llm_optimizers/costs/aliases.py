@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-__all__ = ["NAMES", "rank_of"]
+__all__ = ["ALIASES", "NAMES", "rank_of"]
 
-# The first alias found wins. Case, dots, dashes and underscores do not matter: `userId` is
+# Case, dots, dashes and underscores do not matter: `userId` is
 # `user_id`. From the documentation of LangSmith and LangGraph (`thread_id`, `session_id`,
 # `conversation_id`), Langfuse (`langfuse_…`), OpenTelemetry (`enduser.id`, `session.id`,
 # `service.name`, `gen_ai.…`), LiteLLM (`user_api_key_…`), Portkey (`_user`), Helicone
 # (`Helicone-…`), Traceloop (`traceloop.…`), Datadog (`ml_app`) and PostHog (`distinct_id`).
-_ALIASES: Mapping[str, str] = {
+ALIASES: Mapping[str, str] = {
     "user": "user user_id user_name end_user end_user_id enduser.pseudo.id langfuse_user_id ls_user"
     " ls_user_id helicone-user-id user_api_key_end_user_id user_api_key_user_id"
     " langgraph_auth_user_id distinct_id",
@@ -24,11 +24,12 @@ _ALIASES: Mapping[str, str] = {
     " service_name traceloop.workflow.name",
     "session": "session session_id thread thread_id conversation conversation_id"
     " gen_ai.conversation.id chat_id langfuse_session_id ls_session_id helicone-session-id",
-    "run": "run run_id root_run_id trace_id",
+    "run": "run run_id root_run_id",
     "agent": "agent agent_name agent_id gen_ai.agent.name gen_ai.agent.id",
     "step": "step step_name step_id node node_name gen_ai.step.name",
 }
-NAMES = tuple(_ALIASES)
+"""The names for each standard name, which comes first itself; of several the first counts."""
+NAMES = tuple(ALIASES)
 """The standard names."""
 _LONGEST = 64  # characters of an alias
 
@@ -39,7 +40,7 @@ def _plain(name: str) -> str:
 
 _RANKS: Mapping[str, tuple[str, int]] = {
     _plain(alias): (name, rank)
-    for name, aliases in _ALIASES.items()
+    for name, aliases in ALIASES.items()
     for rank, alias in enumerate(aliases.split())
 }
 

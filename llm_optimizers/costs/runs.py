@@ -273,4 +273,6 @@ def within_run(names: Names, run: str) -> dict[str, str]:
 
 def is_in_run(tags: Names, run: str) -> bool:
     """Whether a record with these tags belongs to a run, or to one inside it."""
-    return tags.get("run") == run or quote(run, safe="") in tags.get(SUBRUN, "").split("/")
+    if tags.get("run") == run:
+        return True
+    return SUBRUN in tags and quote(run, safe="") in tags[SUBRUN].split("/")

@@ -17,6 +17,7 @@ from types import NoneType
 from typing import Any, TypeAlias
 
 from llm_optimizers.arguments import Kinds, amount, fields, keep
+from llm_optimizers.costs.attribution import current_attribution, names_of
 from llm_optimizers.routing.specs import Capability
 from llm_optimizers.types import ChatRequest, Message
 
@@ -100,17 +101,18 @@ class RoutingContext:
         previous: Previous | None = None,
         streaming: bool = False,
     ) -> RoutingContext:
-        """Read a context from an app's tags or metadata, under their usual names.
+        """Read a context from an app's tags or metadata, and from `attributed` around the call.
 
-        The session is `session`, `session_id` or LangGraph's `thread_id`.
+        The user and the session have any of their usual names (`costs/aliases.py`).
         """
+        names = {**current_attribution(), **names_of(tags)}
 
-        def first(*names: str) -> str:
-            return next((str(tags[name]) for name in names if tags.get(name) is not None), "")
+        def first(name: str) -> str:
+            return "" if tags.get(name) is None else str(tags[name])
 
         return cls(
-            user=first("user", "user_id"),
-            session=first("session", "session_id", "thread_id"),
+            user=names.get("user", ""),
+            session=names.get("session", ""),
             tier=first("tier"),
             task=first("task"),
             previous=previous,

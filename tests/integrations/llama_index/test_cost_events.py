@@ -15,7 +15,8 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.embeddings import MockEmbedding
-from llama_index.core.llms.callbacks import llm_chat_callback
+from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import instrument_tags
@@ -415,3 +416,52 @@ def test_hit_events_hold_no_text() -> None:
     assert hit.tier == "exact"
     assert hit.usage == USAGE
     assert "password" not in hit.model_dump_json()
+
+
+class LocalLLM(CustomLLM):
+    """An LLM of an app's own, as the documentation shows: replies without a provider's object."""
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        return LLMMetadata(model_name="gpt-4o-mini")
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        return CompletionResponse(text="all of it")
+
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> Generator[CompletionResponse, None, None]:
+        for text in ("all", "all of it"):
+            yield CompletionResponse(text=text, delta=text)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_a_stream_inside_a_stream_counts_once(costs: CostEventHandler, at_once: int) -> None:
+    """The asynchronous streams of LlamaIndex's `CustomLLM` read its synchronous ones."""
+    llm = LocalLLM()
+
+    async def read() -> None:
+        async for _ in await llm.astream_chat(QUESTION):
+            await asyncio.sleep(0)
+        async for _ in await llm.astream_complete("How?"):
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(read() for _ in range(at_once)))
+    found = await asyncio.to_thread(records, costs)
+    assert len(found) == 2 * at_once
+    assert all(record.usage.output_tokens == 3 for record in found)
+
+
+def test_one_reply_for_several_calls_counts_for_each(costs: CostEventHandler) -> None:
+    class Constant(LocalLLM):
+        _reply = CompletionResponse(text="all of it")
+
+        @llm_completion_callback()
+        def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            return self._reply
+
+    for _ in range(3):
+        Constant().complete("How?")
+    assert len(records(costs)) == 3
