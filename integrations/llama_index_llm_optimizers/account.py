@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from llama_index.core.base.llms.types import AudioBlock, ChatMessage, ChatResponse
@@ -32,6 +33,7 @@ __all__ = [
     "call_of_hit",
     "call_of_share",
     "count_usage",
+    "own_counter",
     "text_of",
 ]
 
@@ -145,6 +147,12 @@ def call_of_embedding(
         error=error,
         kind="embedding",
     )
+
+
+@cache
+def own_counter() -> TokenCounter:
+    """Return this process's own counter, for calls that no handler records."""
+    return TokenCounter()
 
 
 def count_usage(
