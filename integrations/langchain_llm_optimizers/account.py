@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
-from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY, core_message, said_in
+from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY, USED, core_message, said_in
 from langchain_llm_optimizers.usage import baseline_call_of, removed_of, reported_by
 from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
 from llm_optimizers.costs import Ledger, Usage
@@ -99,6 +99,9 @@ def call_of_run(
     report = beside if message is None or mark is not None else reported_by(message)
     if report.usage is None:
         report = replace(report, usage=beside.usage, model=report.model or beside.model)
+    share = _share(message) if mark is None else None
+    if share is not None and share.counted and report.usage is None:
+        report = replace(report, usage=_counted_share(message))
     return Call(
         id=run.id if mark is None else mark["id"] or run.id,
         time=run.started,
@@ -109,7 +112,7 @@ def call_of_run(
         tier=report.tier,
         context=run.context,
         removed=run.removed,
-        share=_share(message) if mark is None else None,
+        share=share,
         served=None if mark is None else served_by_mark(mark),
         attribution=run.attribution,
         latency_s=latency_s,
@@ -217,6 +220,12 @@ def _share(message: AIMessage | None) -> CallShare | None:
     """Return the answer's share of a combined call, None if its call was not combined."""
     mark = None if message is None else message.response_metadata.get(SHARE_KEY)
     return CallShare.from_dict(mark) if mark else None
+
+
+def _counted_share(message: AIMessage | None) -> Usage | None:
+    """Return what was counted as an answer's share of a combined call without reported usage."""
+    mark = None if message is None else message.response_metadata.get(SHARE_KEY)
+    return Usage(**mark[USED]) if mark and USED in mark else None
 
 
 def first_generations(response: LLMResult) -> list[Generation]:

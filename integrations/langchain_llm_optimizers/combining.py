@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
-from langchain_llm_optimizers.account import hit_mark
+from langchain_llm_optimizers.account import RunInfo, count_run, hit_mark
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.delegating import DelegatingChatModel
 from langchain_llm_optimizers.messages import request_of_messages
@@ -68,7 +71,7 @@ class ModelCaller:
         wanted = combined_format(request)
         if wanted is None:
             answer = self._model.invoke(messages)
-            return _billed_answer(answer.text, answer)
+            return self._billed(answer.text, answer, messages)
         model = self._structured(json.dumps(wanted.schema), wanted.count)
         try:
             given = model.invoke(messages)
@@ -78,7 +81,18 @@ class ModelCaller:
             raise
         answer, parsed = (given["raw"], given["parsed"]) if isinstance(given, dict) else (given, 0)
         text = json.dumps(parsed) if isinstance(parsed, dict) else _unparsed(answer)
-        return _billed_answer(text, answer)
+        return self._billed(text, answer, messages)
+
+    def _billed(
+        self, text: str, answer: AIMessage, messages: Sequence[BaseMessage]
+    ) -> BilledAnswer:
+        """Return an answer with its usage, counted here if the provider reported none."""
+        billed = _billed_answer(text, answer)
+        if billed.share.alone not in (None, Usage()):
+            return billed
+        model = str(self._model._get_ls_params().get("ls_model_name") or "")
+        run = RunInfo(id="", started=datetime.now(UTC), messages=messages, model=model)
+        return _billed_answer(text, answer, count_run(None, run, [ChatGeneration(message=answer)]))
 
     def _structured_model(self, schema: str, count: int) -> Runnable[Any, Any]:
         """Return the model, with output limits raised for `count` answers, bound to the schema."""
@@ -94,15 +108,16 @@ class ModelCaller:
             return model  # The prompt also describes the JSON.
 
 
-def _billed_answer(text: str, message: AIMessage) -> BilledAnswer:
+def _billed_answer(text: str, message: AIMessage, counted: Usage | None = None) -> BilledAnswer:
     """Return the answer with its usage, and with what strategies inside the model did."""
     mark = hit_mark([ChatGeneration(message=message)])
+    reported = reported_by(message) if mark is None else reported_by_mark(mark)
+    served = None if mark is None else served_by_mark(mark)
+    if counted is not None:
+        reported = replace(reported, usage=counted, estimated=True)
+        served = None if served is None else replace(served, usage=counted, estimated=True)
     return BilledAnswer.of(
-        text,
-        reported=reported_by(message) if mark is None else reported_by_mark(mark),
-        inner_share=share_of(message),
-        served=None if mark is None else served_by_mark(mark),
-        raw=message,
+        text, reported=reported, inner_share=share_of(message), served=served, raw=message
     )
 
 

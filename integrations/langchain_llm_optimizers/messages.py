@@ -24,6 +24,7 @@ from llm_optimizers.types import ChatRequest, Message, Part
 __all__ = [
     "METADATA_KEY",
     "SHARE_KEY",
+    "USED",
     "core_message",
     "request_of_messages",
     "request_of_prompt",
@@ -35,6 +36,8 @@ METADATA_KEY = "llm_optimizers"
 """Our key in `additional_kwargs`, response and run metadata; never part of a cache key."""
 SHARE_KEY = "combined"
 """Our key in an answer's response metadata for its share of a combined call."""
+USED = "used"
+"""The key in a share for its usage, if that was counted here."""
 
 _SERIALISED = '[{"lc": '
 _NOT_WRITTEN = '"not_implemented"'

@@ -16,7 +16,7 @@ from langchain_llm_optimizers.account import SHARED_CALLS
 from langchain_llm_optimizers.call import ModelCall
 from langchain_llm_optimizers.codec import generation_of
 from langchain_llm_optimizers.delegating import DelegatingChatModel
-from langchain_llm_optimizers.messages import SHARE_KEY, without_billing
+from langchain_llm_optimizers.messages import SHARE_KEY, USED, without_billing
 from langchain_llm_optimizers.stand_in import StandIn, called_model
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.batching.combining import CombinedCall, QuestionOutcome, SharedAnswer
@@ -110,6 +110,8 @@ def _result_of(answer: SharedAnswer) -> ChatResult:
         k: v for k, v in without_billing(raw.response_metadata).items() if k not in _CALL_METADATA
     }
     metadata[SHARE_KEY] = {"asked_with": answer.asked_with, **answer.share.as_dict()}
+    if answer.share.counted:  # A guess is shown to nobody but the account.
+        metadata[SHARE_KEY][USED] = answer.usage.as_dict()
     if answer.tier != "standard":
         metadata["service_tier"] = answer.tier
     own: dict[str, Any] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import AudioBlock, ChatMessage, ChatResponse
 
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
@@ -22,7 +23,7 @@ from llm_optimizers.costs.records import Status
 from llm_optimizers.costs.runs import NOBODY, Attribution
 from llm_optimizers.fingerprint import compact_json
 from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.types import ChatRequest, Message
+from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
     "CallInfo",
@@ -32,6 +33,7 @@ __all__ = [
     "call_of_hit",
     "call_of_share",
     "count_usage",
+    "own_counter",
     "text_of",
 ]
 
@@ -147,6 +149,12 @@ def call_of_embedding(
     )
 
 
+@cache
+def own_counter() -> TokenCounter:
+    """Return this process's own counter, for calls that no handler records."""
+    return TokenCounter()
+
+
 def count_usage(
     counter: TokenCounter,
     model: str,
@@ -164,13 +172,31 @@ def count_usage(
         messages = (
             (Message(role="user", content=asked),)
             if isinstance(asked, str)
-            else tuple(core_message(message) for message in asked)
+            else tuple(_asked(message) for message in asked)
         )
         # Of a chat model, LlamaIndex sends the prompt of a completion as a message.
         request = ChatRequest(messages=messages, model=model, params=params)
         return counter.count_call(request, *_said(answer, said))
     except Exception:  # noqa: BLE001 - the call is recorded even without a count
         return None
+
+
+def _asked(message: ChatMessage) -> Message:
+    """Return a message with the data of its sounds, of which keys have only digests."""
+    sounds = [block for block in message.blocks if isinstance(block, AudioBlock)]
+    if not sounds:
+        return core_message(message)
+    rest = [block for block in message.blocks if not isinstance(block, AudioBlock)]
+    found = core_message(message.model_copy(update={"blocks": rest}))
+    parts = (
+        [Part(kind="text", text=found.text)] if isinstance(found.content, str) else found.content
+    )
+    heard = [
+        Part(kind="audio", data={"data": block.resolve_audio(as_base64=True).read().decode()})
+        for block in sounds
+        if block.audio is not None or block.path is not None
+    ]
+    return replace(found, content=(*parts, *heard))
 
 
 def _said(answer: Reply | None, deltas: str) -> Iterator[Message | str]:

@@ -13,7 +13,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.llm import LLM
 
-from llama_index_llm_optimizers.account import text_of
+from llama_index_llm_optimizers.account import count_usage, own_counter, text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
 from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
@@ -25,6 +25,7 @@ from llm_optimizers.batching.combining import (
     raised_limits,
 )
 from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
+from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
@@ -63,7 +64,12 @@ def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
         ChatMessage(role=MessageRole(message.role), content=message.text)
         for message in request.messages
     ]
-    return _billed_answer(llm.chat(messages, **settings))
+    reply = llm.chat(messages, **settings)
+    billed = _billed_answer(reply)
+    if billed.share.alone not in (None, Usage()):
+        return billed
+    name = llm.metadata.model_name
+    return _billed_answer(reply, count_usage(own_counter(), name, messages, settings, reply))
 
 
 def ask_shared(llm: LLM, request: ChatRequest) -> BilledAnswer:
@@ -72,15 +78,19 @@ def ask_shared(llm: LLM, request: ChatRequest) -> BilledAnswer:
         return ask(llm, request)
 
 
-def _billed_answer(reply: Reply) -> BilledAnswer:
-    """Return the answer with its usage, and with what strategies inside the LLM did."""
+def _billed_answer(reply: Reply, counted: Usage | None = None) -> BilledAnswer:
+    """Return the answer with its usage, and with what strategies inside the LLM did.
+
+    `counted` is its usage if the provider reported none.
+    """
     mark = hit_mark(reply)
+    reported = reported_by(reply) if mark is None else reported_by_mark(mark)
+    served = None if mark is None else served_by_mark(mark)
+    if counted is not None:
+        reported = replace(reported, usage=counted, estimated=True)
+        served = None if served is None else replace(served, usage=counted, estimated=True)
     return BilledAnswer.of(
-        text_of(reply),
-        reported=reported_by(reply) if mark is None else reported_by_mark(mark),
-        inner_share=share_of(reply),
-        served=None if mark is None else served_by_mark(mark),
-        raw=reply,
+        text_of(reply), reported=reported, inner_share=share_of(reply), served=served, raw=reply
     )
 
 

@@ -77,7 +77,7 @@ class CallShare:
     `estimated` if other callers shared the call. The rest comes from strategies applied to the
     shared call: `removed` are the tokens that prompt optimisers took out, `baseline_model` is the
     model that would have been called without a router, and `served` is the cache tier that
-    answered, "" if a model was called.
+    answered, "" if a model was called. Usage is `counted` locally if the provider reported none.
     """
 
     alone: Usage | None
@@ -85,6 +85,7 @@ class CallShare:
     removed: RemovedTokens = NOTHING_REMOVED
     baseline_model: str | None = None
     served: str = ""
+    counted: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the share as JSON values, for adapters that store it with an answer."""
@@ -94,6 +95,7 @@ class CallShare:
             "removed": {"tokens": self.removed.tokens, "repeated": self.removed.repeated},
             "baseline_model": self.baseline_model,
             "served": self.served,
+            "counted": self.counted,
         }
 
     @classmethod
@@ -132,7 +134,7 @@ def baseline_call(
         model=model,
         usage=usage,
         cost=reported.cost if unchanged else None,
-        estimated=share.estimated or reported.estimated,
+        estimated=share.estimated or share.counted or reported.estimated,
     )
 
 
@@ -313,11 +315,14 @@ class Call:
         A caller that saw an error saved nothing, even if an answer came after it had left.
         """
         if self.status == "error" or share.alone is None:
-            return self._priced(prices, used)
+            return self._priced(prices, used, estimated=share.counted)
         served: ServedAnswer | None = None
+        guessed = share.estimated or share.counted
         if share.served:
-            served = ServedAnswer(tier=share.served, usage=share.alone, estimated=share.estimated)
-        record = self._priced(prices, share.alone, served=served, share=share)
+            served = ServedAnswer(tier=share.served, usage=share.alone, estimated=guessed)
+        record = self._priced(
+            prices, share.alone, served=served, share=share, estimated=share.counted
+        )
         if used == record.usage:
             return record
         alone = record.baseline_usage or record.usage
@@ -327,7 +332,7 @@ class Call:
         cost = prices.cost(
             used, record.model, provider=record.provider, at=record.time, tier=record.tier
         )
-        basis: Basis = "estimated" if share.estimated else "measured"
+        basis: Basis = "estimated" if guessed else "measured"
         saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)
         return replace(record, cost=cost, savings=(*record.savings, saved))
 

@@ -182,3 +182,31 @@ def test_a_whole_conversation_with_calls_has_the_same_count_in_both() -> None:
         found.append(record.usage)
     assert abs(found[0].input_tokens - found[1].input_tokens) < 12  # their own tool descriptions
     assert found[0].output_tokens == found[1].output_tokens
+
+
+def test_a_combined_call_without_usage_is_counted(name: str) -> None:
+    def script(framework: Framework) -> None:
+        cached = framework.cached(framework.fake(MODEL, usage=False, reply=combined))
+        model = framework.batched(cached, max_size=2)
+
+        async def ask() -> None:
+            await asyncio.gather(*(framework.aask(model, text) for text in ("One?", "Two?")))
+
+        for _ in range(2):
+            asyncio.run(ask())
+
+    called, hits = [], []
+    for record in counted(name, script):
+        (hits if record.hit else called).append(record)
+        assert record.estimated
+    assert len(called) == len(hits) == 2
+    assert all(record.cost for record in called)
+    assert all(record.saved for record in hits)
+
+
+def combined(text: str) -> str:
+    """Answer a combined prompt as a model does."""
+    if "One?" not in text or "Two?" not in text:
+        return "Yes."
+    asked = json.loads(text.split("\n\n")[1])
+    return json.dumps({"answers": [{"id": each["id"], "answer": "Yes."} for each in asked]})

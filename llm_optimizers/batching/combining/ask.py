@@ -55,7 +55,11 @@ class BilledAnswer:
         served: ServedAnswer | None,
         raw: object,
     ) -> BilledAnswer:
-        """Build an answer from what the provider reported; a cache hit (`served`) bills nothing."""
+        """Build an answer from what the provider reported; a cache hit (`served`) bills nothing.
+
+        The usage is the adapter's own count (`estimated`) if the provider reported none.
+        """
+        inner_share = replace(inner_share, counted=inner_share.counted or reported.estimated)
         if served is not None:
             inner_share = replace(inner_share, alone=served.usage, served=served.tier)
             return cls(text=text, model=reported.model, inner_share=inner_share, raw=raw)
@@ -118,7 +122,8 @@ class SharedAnswer:
     @property
     def unshared(self) -> bool:
         """Whether one separate call without strategies gave the answer; then `raw` is complete."""
-        return self.asked_with == 1 and self.share == CallShare(alone=self.usage, estimated=False)
+        share = replace(self.share, counted=False)  # as its own record is then
+        return self.asked_with == 1 and share == CallShare(alone=self.usage, estimated=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

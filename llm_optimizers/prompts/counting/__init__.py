@@ -3,7 +3,7 @@
 tokens.py          TokenCounter: texts, messages, whole requests and calls
 definitions.py     tools and schemas of the answer, in each provider's shape
 counts.py          TokenCount: a number, and whether it is exact
-images.py          images, by OpenAI's documented rules
+images.py          images, by OpenAI's documented rules; audio.py: sound, by its length
 vocabularies.py    which vocabulary a model uses, and how to load it without a network
 """
 

@@ -20,6 +20,7 @@ from llm_optimizers.arguments import string, whole
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.pickling import PickledAsArguments
+from llm_optimizers.prompts.counting.audio import AUDIO, audio_tokens
 from llm_optimizers.prompts.counting.counts import TokenCount, estimated, exact
 from llm_optimizers.prompts.counting.definitions import (
     count_definitions,
@@ -135,7 +136,13 @@ class TokenCounter(WarmsUp, PickledAsArguments):
         for answer in answers:
             given = Message(role="assistant", content=answer) if isinstance(answer, str) else answer
             output += self.count_answer(given, request.model).tokens
-        return Usage(input_tokens=self.count_request(request).tokens, output_tokens=output)
+        parts = (part for message in request.messages for part in _parts(message))
+        heard = sum(audio_tokens(part.data, request.model) for part in parts if part.kind in AUDIO)
+        return Usage(
+            input_tokens=self.count_request(request).tokens,
+            output_tokens=output,
+            input_audio_tokens=heard,
+        )
 
     def count_message(self, message: Message, model: str) -> TokenCount:
         """Count the tokens of one message with its framing."""
@@ -174,6 +181,9 @@ class TokenCounter(WarmsUp, PickledAsArguments):
         if part.kind in ("image_url", "image", "input_image"):
             cost = image_cost(part.data, model)
             return TokenCount(tokens=cost.tokens, exact=cost.exact)
+        heard = audio_tokens(part.data, model) if part.kind in AUDIO else 0
+        if heard:
+            return estimated(heard)
         written = json.dumps(_without_payload(part.data), default=str, ensure_ascii=False)
         return TokenCount(tokens=self.count(written, model).tokens, exact=False)
 
@@ -186,6 +196,10 @@ class TokenCounter(WarmsUp, PickledAsArguments):
             counted = _count(text, name)
             self._counts.put((name, digest), counted)
         return counted
+
+
+def _parts(message: Message) -> tuple[Part, ...]:
+    return () if isinstance(message.content, str) else message.content
 
 
 def _said(block: Any) -> str:

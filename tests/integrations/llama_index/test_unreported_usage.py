@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import (
+    AudioBlock,
     ChatMessage,
     ChatResponse,
     CompletionResponse,
@@ -135,3 +136,11 @@ def test_deltas_count_where_chunks_do_not_contain_what_came_before() -> None:
     assert counted(last, "Boots can be returned within 30 days.") > counted(last) + 5
     text = CompletionResponse(text=" days.", delta=" days.")
     assert counted(text, "Boots can be returned within 30 days.") > counted(text) + 5
+
+
+def test_sound_in_a_prompt_is_counted(costs: CostEventHandler) -> None:
+    sound = AudioBlock(audio=b"\xff\xfb" * 8_000 * 9, format="mp3")
+    silent().chat([ChatMessage(role="user", blocks=[TextBlock(text="Who speaks?"), sound])])
+    (record,) = costs.ledger.records()
+    assert record.usage.input_audio_tokens == 90
+    assert record.usage.input_tokens < record.usage.input_audio_tokens + 20

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,6 +122,36 @@ def test_an_answers_calls_and_thoughts_are_output() -> None:
     assert used.output_tokens == 2 * each + said + counter.count("Yes.", MODEL).tokens
     assert used.input_tokens == counter.count_request(request).tokens
     assert counter.count_call(request) == Usage(input_tokens=used.input_tokens)
+
+
+def wav(seconds: int, rate: int = 24_000) -> str:
+    fields = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
+    head = b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<I", 16) + fields + b"data\0\0\0\0"
+    return base64.b64encode(head + bytes(2 * rate * seconds)).decode()
+
+
+@pytest.mark.parametrize(
+    ("model", "a_second"), [("gpt-4o-audio-preview", 10), ("gemini-2.5-flash", 32)]
+)
+def test_sound_is_counted_by_its_length(model: str, a_second: int) -> None:
+    blocks: list[Mapping[str, Any]] = [
+        {"type": "input_audio", "input_audio": {"data": wav(12), "format": "wav"}},
+        {"type": "audio", "base64": wav(12), "mime_type": "audio/wav"},
+        {"type": "audio", "data": "A" * (12 * 16_000 * 4 // 3), "mime_type": "audio/mp3"},
+    ]
+    for block in blocks:
+        message = Message(role="user", content=(Part(kind=block["type"], data=block),))
+        used = counter.count_call(ChatRequest(messages=(message,), model=model))
+        assert abs(used.input_audio_tokens - 12 * a_second) <= 1
+        assert used.input_tokens - used.input_audio_tokens == 7
+
+
+def test_odd_sounds_do_not_stop_a_count() -> None:
+    for data in ("", "UklGRg==", "!!", wav(1)[:40], None, 7):
+        block = {"type": "audio", "data": data}
+        message = Message(role="user", content=(Part(kind="audio", data=block),))
+        used = counter.count_call(ChatRequest(messages=(message,), model=MODEL))
+        assert used.input_tokens < 40
 
 
 def test_a_completions_prompt_has_no_framing() -> None:
