@@ -23,6 +23,7 @@ from llm_optimizers.arguments import (
     whole,
 )
 from llm_optimizers.costs.prices import catalog
+from llm_optimizers.costs.prices.answered import Priced
 from llm_optimizers.costs.prices.bill import Bill, bill
 from llm_optimizers.costs.prices.names import ModelName, canonical_provider, parse_model
 from llm_optimizers.costs.prices.rates import (
@@ -131,6 +132,22 @@ class PriceBook(WarmsUp, PickledAsArguments):
         except UnpricedError as error:
             return Bill(unpriced=error.reason)
 
+    def priced(
+        self, model: str, *, provider: str | None = None, at: datetime | None = None
+    ) -> Priced:
+        """Return whether a name has your own price, and whether the list has it."""
+        try:
+            card = self._card(model, provider, at, "standard")
+        except UnpricedError:
+            return ""
+        if not card.own:
+            return "listed"
+        try:
+            self._listing(self._current_cache(), parse_model(model, provider))
+        except UnpricedError:
+            return "own"
+        return "own and listed"
+
     def rates(
         self,
         model: str,
@@ -176,7 +193,7 @@ class PriceBook(WarmsUp, PickledAsArguments):
         moment = self._moment(at)
         card = self._card(model, provider, moment, tier)
         wanted = parse_model(model, provider)
-        if self._override(model, provider, wanted) is not None:
+        if card.own:
             return PriceQuote(
                 model=wanted.name,
                 provider=wanted.provider,
@@ -227,7 +244,7 @@ class PriceBook(WarmsUp, PickledAsArguments):
             return card
         one_of("tier", tier, _TIERS)
         wanted = parse_model(model, provider)
-        own = self._override(model, provider, wanted)
+        own = self._override(cache, model, provider, wanted)
         within_a_day = False
         if own is not None:
             card = RateCard.of(own, tier)
@@ -245,7 +262,13 @@ class PriceBook(WarmsUp, PickledAsArguments):
         _add(cards, (*day, moment.hour, moment.minute) if within_a_day else day, card)
         return card
 
-    def _override(self, model: str, provider: str | None, wanted: ModelName) -> ModelPrice | None:
+    def _override(
+        self, cache: _Cache, model: str, provider: str | None, wanted: ModelName
+    ) -> ModelPrice | None:
+        """Return the user's own price for a name, or for another name of the same list entry.
+
+        A price for `gpt-4o` is that of the snapshots that the list has under `gpt-4o` too.
+        """
         if not self._overrides:
             return None
         raw = model.strip().lower()
@@ -255,7 +278,24 @@ class PriceBook(WarmsUp, PickledAsArguments):
         for name in (*names, raw, wanted.name):
             if name in self._overrides:
                 return self._overrides[name]
-        return None
+        try:
+            listing = self._listing(cache, wanted)
+        except UnpricedError:
+            return None
+        return next(
+            (price for own, price in self._overrides.items() if self._means(cache, own, listing)),
+            None,
+        )
+
+    def _means(self, cache: _Cache, own: str, listing: catalog.Listing) -> bool:
+        """Whether a name of the user's own is listed in that entry, at that provider if it says."""
+        named = parse_model(own)
+        if named.provider not in (None, listing.provider.id):
+            return False
+        try:
+            return self._listing(cache, named).model is listing.model
+        except UnpricedError:
+            return False
 
     def _current_cache(self) -> _Cache:
         """Return the cache of the snapshot in use; genai-prices may replace it with a newer one."""
