@@ -197,7 +197,7 @@ def price_call(
     base = _baseline(made, baseline_model, baseline_provider, baseline_usage, baseline_tier)
     costs = _Costs.of(prices, time, made, None if billed is None else dollars_or_none(billed))
     hit = hit_strategy is not None
-    spent = sum(overhead.values(), Decimal(0))
+    spent = sum(overhead.values(), _ZERO)
     own = spent if hit else costs.made_cost
     cost = own if own is None or hit else own + spent
     steps: dict[str, Decimal] | None = {}
