@@ -141,14 +141,13 @@ def test_a_discarded_draft_costs_what_was_billed() -> None:
     ("changes", "cost"),
     [
         ({}, None),
-        ({"status": "abandoned"}, None),
-        ({"status": "error", "unanswered": True}, None),
+        ({"status": "abandoned"}, D(0)),
         ({"status": "error"}, D(0)),
         ({"reported": Usage()}, D(0)),
         ({"billed": D("0.1")}, D("0.1")),
     ],
 )
-def test_a_call_whose_usage_nobody_knows_is_not_free(changes: Any, cost: Decimal | None) -> None:
+def test_an_answer_whose_usage_nobody_knows_is_not_free(changes: Any, cost: Decimal | None) -> None:
     unknown = Call(id="1", time=AT, asked="small")
     record = replace(unknown, **changes).record(BOOK)
     assert record.cost == cost
