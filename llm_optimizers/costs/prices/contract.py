@@ -116,7 +116,11 @@ class Contract:
             raise ConfigurationError(_contradiction("discounts", target, "give their sum as one"))
 
     def own_prices(self, day: date) -> dict[str, ModelPrice]:
-        """Return the own prices of a day by name; tokens paid by the hour cost nothing more.
+        """Return the own prices of a day by name."""
+        return {each.model: each.price for each in _of(day, self.prices)}
+
+    def hourly_prices(self, day: date) -> dict[str, ModelPrice]:
+        """Return the prices of what is paid by the hour on a day: its tokens cost nothing more.
 
         They are free in every tier that is no discount on tokens: a provider may call committed
         throughput a tier of its own.
@@ -124,8 +128,7 @@ class Contract:
         tiers = [each for each in get_args(ServiceTier) if each not in _ON_DEMAND]
         free = ModelPrice(input=_ZERO, output=_ZERO)
         paid = replace(free, tiers=dict.fromkeys(tiers, free))
-        found = {each.model: paid for each in _of(day, self.hourly)}
-        return found | {each.model: each.price for each in _of(day, self.prices)}
+        return {each.model: paid for each in _of(day, self.hourly)}
 
     def discounts_on(self, day: date) -> tuple[dict[str, Discount], dict[str, Discount]]:
         """Return the discounts of a day, by model and by provider."""

@@ -88,9 +88,11 @@ def _own(
     wanted: ModelName,
 ) -> Found | None:
     """Find the user's own price, None if there is none for the model."""
+    day = asked.at.date()
     for prices, source in (
         (own, "your own price"),
-        (contract.own_prices(asked.at.date()), "your contract"),
+        (contract.own_prices(day), "your contract"),
+        (contract.hourly_prices(day), "your contract, paid by the hour"),
     ):
         price = listings.of_name(prices, asked.model, asked.provider, wanted)
         if price is None:
