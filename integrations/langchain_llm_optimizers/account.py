@@ -98,7 +98,14 @@ def call_of_run(
     beside = reported or failed.reported
     report = beside if message is None or mark is not None else reported_by(message)
     if report.usage is None:
-        report = replace(report, usage=beside.usage, model=report.model or beside.model)
+        report = replace(
+            report,
+            usage=beside.usage,
+            suspicious=beside.suspicious,
+            model=report.model or beside.model,
+        )
+    if report.cost is None:
+        report = replace(report, cost=beside.cost)
     share = _share(message) if mark is None else None
     if share is not None and share.counted and report.usage is None:
         report = replace(report, usage=_counted_share(message))
@@ -110,6 +117,8 @@ def call_of_run(
         provider=run.provider,
         reported=report.usage,
         tier=report.tier,
+        billed=report.cost,
+        suspicious=report.suspicious,
         context=run.context,
         removed=run.removed,
         share=share,
@@ -132,6 +141,7 @@ def call_of_share(run: RunInfo, outcome: QuestionOutcome) -> Call:
         provider=run.provider,
         reported=outcome.usage,
         tier=outcome.tier,
+        billed=outcome.cost,
         context=run.context,
         removed=run.removed,
         share=outcome.share,

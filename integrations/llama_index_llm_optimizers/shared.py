@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import Context
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from uuid import uuid4
 
@@ -27,9 +28,10 @@ class LLMSharedAnswerEvent(BaseEvent):
     """A question was answered, or failed, in a call that it may have shared; holds no text.
 
     `model` and `tier` are those that the provider reported, `asked` is the requested model. `usage`
-    is the question's share of the billed usage; all shares add up to it. `share` says what a
-    separate call would have used, an estimate if `asked_with` is more than one. `status` is what
-    the caller got, `error` the name of the exception's class.
+    is the question's share of the billed usage, and `cost` its share of the dollars that the
+    provider says it billed, None if it does not say; all shares add up to the whole. `share` says
+    what a separate call would have used, an estimate if `asked_with` is more than one. `status` is
+    what the caller got, `error` the name of the exception's class.
     """
 
     model_config = ConfigDict(protected_namespaces=("pydantic_model_",))
@@ -40,6 +42,7 @@ class LLMSharedAnswerEvent(BaseEvent):
     asked_class: str
     tier: ServiceTier
     usage: Usage
+    cost: Decimal | None = None
     share: CallShare
     asked_with: int
     started: datetime
@@ -64,6 +67,7 @@ def announce_share(llm: LLM, outcome: QuestionOutcome) -> None:
         asked_class=class_name_of(llm),
         tier=outcome.tier,
         usage=outcome.usage,
+        cost=outcome.cost,
         share=outcome.share,
         asked_with=answer.asked_with if answer else 1,
         started=outcome.started or datetime.now(UTC),

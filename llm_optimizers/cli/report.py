@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from rich.table import Table
 
 from llm_optimizers.cli.output import AsJSON, cell, console, exit_on_error, print_json
+from llm_optimizers.cli.prices import Contract, prices_of
 from llm_optimizers.cli.reading import copy_to_read
 from llm_optimizers.cli.router import experiment_table
 from llm_optimizers.costs import Ledger, Summary
@@ -47,12 +49,17 @@ def report(
     top: Annotated[
         int | None, typer.Option(min=1, help=f"How many rows of a breakdown to show; {_SHOWN}.")
     ] = None,
+    contract: Contract = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved; changes nothing in it.
 
+    With `--prices`, the hours that your contract is paid by are shown beside: they are a fixed cost
+    of the period, which is in no call's cost.
+
     Example: `llm-optimizers report costs.sqlite --since 2026-11-01 --premium gpt-4o`
     """
+    fixed: dict[str, Decimal] = {}
     with exit_on_error():
         if run is not None and (since is not None or until is not None):
             raise ConfigurationError("--run shows all of a run: leave --since and --until out")
@@ -60,6 +67,7 @@ def report(
             if run is None:
                 summary = account.summary(premium_model=premium, since=since, until=until)
                 arms = {name: comparison_rows(rows) for name, rows in experiments(account).items()}
+                fixed = _fixed_costs(contract, summary, since, until)
             else:
                 summary, arms = account.by_run(run, premium_model=premium), {}
         summary = _cut(summary, by, top if as_json else None)
@@ -68,6 +76,8 @@ def report(
         extra: dict[str, Any] = {"experiments": arms} if arms else {}
         if effect is not None:
             extra["true_effect"] = effect.as_dict()
+        if contract is not None:
+            extra["fixed_costs"] = {model: float(dollars) for model, dollars in fixed.items()}
         print_json({**summary.as_dict(), **extra}, indent=2)
         return
     screen = console()
@@ -75,6 +85,8 @@ def report(
         screen.print(table)
     if effect is not None:
         screen.print(_figures("Against the calls that were held out", effect.table()))
+    if fixed:
+        screen.print(_fixed_table(fixed))
     for name, rows in arms.items():
         screen.print(experiment_table(name, rows))
 
@@ -115,6 +127,25 @@ def _figures(title: str, rows: Sequence[tuple[str, str]]) -> Table:
     table.add_column(justify="right")
     for label, value in rows:
         table.add_row(cell(label), value)
+    return table
+
+
+def _fixed_costs(
+    contract: Path | None, summary: Summary, since: datetime | None, until: datetime | None
+) -> dict[str, Decimal]:
+    """Return a contract's hours in the period, which ends with its calls where no time is given."""
+    start, end = since or summary.first, until or summary.last
+    if contract is None or start is None or end is None:
+        return {}
+    return prices_of(contract).fixed_costs(start, end)
+
+
+def _fixed_table(fixed: Mapping[str, Decimal]) -> Table:
+    table = Table(title="Paid by the hour in this period, whatever was called")
+    table.add_column("model")
+    table.add_column("cost", justify="right")
+    for model, amount in sorted(fixed.items()):
+        table.add_row(cell(model), dollars(amount))
     return table
 
 

@@ -14,9 +14,18 @@ from typing import Any
 
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, Role
 from llm_optimizers.costs.ledger import Ledger
+from llm_optimizers.costs.prices.answered import model_to_price
+from llm_optimizers.costs.prices.bill import Bill
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
-from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens, charged_to, price_call
+from llm_optimizers.costs.pricing import (
+    NOTHING_REMOVED,
+    RemovedTokens,
+    charged_to,
+    in_proportion,
+    price_call,
+    priced_by,
+)
 from llm_optimizers.costs.records import (
     Basis,
     CallKind,
@@ -27,7 +36,7 @@ from llm_optimizers.costs.records import (
 )
 from llm_optimizers.costs.runs import NOBODY, Attribution
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.errors import ConfigurationError, UnpricedError
+from llm_optimizers.errors import ConfigurationError
 
 __all__ = [
     "NOT_SHARED",
@@ -41,6 +50,14 @@ __all__ = [
 
 _CHARGED_TO: Mapping[Role, str] = {"sample": "routing", "judge": "routing", "summary": "prompts"}
 """The strategy to which calls of these roles are charged: without it they would not be made."""
+
+_UNKNOWN: Mapping[str, Any] = {
+    "cost": None,
+    "baseline_cost": None,
+    "savings": (),
+    "priced_by": None,
+    "unpriced": "no usage",
+}
 
 
 def status_of(error: BaseException | None) -> Status:
@@ -162,7 +179,7 @@ class Call:
     tokens that prompt optimisers removed, other than those in `context`. `share` is set if other
     callers may have shared the call, `served` if a cache answered. `progress` says how far a call
     came whose status is "error". Usage that is `suspicious` cannot be right, or not be read.
-    `attribution` says whose money it was.
+    `billed` is what the provider says it billed, in dollars. `attribution` says whose money it was.
     """
 
     id: str
@@ -183,6 +200,7 @@ class Call:
     suspicious: bool = False
     progress: Progress = "unsent"
     kind: CallKind = "answer"
+    billed: Decimal | None = None
 
     @property
     def is_counted(self) -> bool:
@@ -228,10 +246,12 @@ class Call:
         elif self.served is not None:
             usage, estimated = self._usage(self.served.usage, count)
             served = replace(self.served, estimated=estimated or self.served.estimated)
-            record = self._priced(prices, usage, served=served)
+            record = self._priced(prices, usage, served=served, billed=served.cost)
         else:
             usage, estimated = self._usage(self.reported, count)
-            record = self._priced(prices, usage, estimated=estimated)
+            record = self._priced(prices, usage, estimated=estimated, billed=self.billed)
+            if usage is None and self.billed is None:
+                record = replace(record, **_UNKNOWN)
         group = self.attribution.assignment
         if group is not None:
             record = replace(record, held_out=group.held_out, bucket=group.bucket)
@@ -280,6 +300,7 @@ class Call:
         served: ServedAnswer | None = None,
         share: CallShare = NOT_SHARED,
         estimated: bool = False,
+        billed: Decimal | None = None,
     ) -> CallRecord:
         """Build the record of a call with this usage, or of a cache hit that saved such a call."""
         model, usage = self._model(prices), usage or Usage()
@@ -307,48 +328,64 @@ class Call:
             error=self.error,
             kind=self.kind,
             estimated=estimated or (served is not None and served.estimated),
+            suspicious=self.suspicious,
+            billed=billed,
         )
 
     def _shared(self, prices: PriceBook, share: CallShare, used: Usage) -> CallRecord:
         """Build the record of a share: that of a separate call, plus what sharing it saved.
 
-        A caller that saw an error saved nothing, even if an answer came after it had left.
+        A caller that saw an error saved nothing, even if an answer came after it had left. What the
+        provider billed for the share gives what a separate call would have been billed, in
+        proportion to the prices.
         """
         if self.status == "error" or share.alone is None:
-            return self._priced(prices, used, estimated=share.counted)
+            return self._priced(prices, used, billed=self.billed, estimated=share.counted)
         served: ServedAnswer | None = None
         guessed = share.estimated or share.counted
         if share.served:
             served = ServedAnswer(tier=share.served, usage=share.alone, estimated=guessed)
+        bill = self._bill(prices, used)
+        alone = self.billed
+        if alone is not None and used != share.alone:
+            separate = self._bill(prices, share.alone).cost
+            alone = None if separate is None else in_proportion(separate, alone, bill)
         record = self._priced(
-            prices, share.alone, served=served, share=share, estimated=share.counted
+            prices,
+            share.alone,
+            served=served,
+            share=share,
+            estimated=share.counted,
+            billed=alone,
         )
         if used == record.usage:
             return record
-        alone = record.baseline_usage or record.usage
-        record = replace(record, usage=used, baseline_usage=alone)
-        if record.cost is None:
-            return record
-        cost = prices.cost(
-            used, record.model, provider=record.provider, at=record.time, tier=record.tier
-        )
+        baseline = record.baseline_usage or record.usage
+        record = replace(record, usage=used, baseline_usage=baseline)
+        cost = bill.cost if self.billed is None else self.billed
+        if record.cost is None or cost is None:
+            unknown: dict[str, Any] = dict.fromkeys(
+                ("priced_by", "unpriced", "at_least", "baseline_cost")
+            )
+            known = unknown | priced_by(bill, self.billed)
+            return replace(record, cost=cost, savings=(), **known)
         basis: Basis = "estimated" if guessed else "measured"
         saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)
         return replace(record, cost=cost, savings=(*record.savings, saved))
 
-    def _model(self, prices: PriceBook) -> str:
-        """Return the model to price: the one that answered, else the one asked, if it has a price.
+    def _bill(self, prices: PriceBook, usage: Usage) -> Bill:
+        return prices.bill(
+            usage, self._model(prices), provider=self.provider, at=self.time, tier=self.tier
+        )
 
-        If neither has a price, return the first name, or "unknown" if there is none.
-        """
-        names = [name for name in (self.answered, self.asked) if name]
-        for name in names:
-            try:
-                prices.rates(name, provider=self.provider)
-            except UnpricedError:
-                continue
-            return name
-        return names[0] if names else "unknown"
+    def _model(self, prices: PriceBook) -> str:
+        """Return the model to price (see `model_to_price`), "unknown" if the call names none."""
+        chosen = model_to_price(
+            self.asked,
+            self.answered,
+            lambda name: prices.priced(name, provider=self.provider, at=self.time),
+        )
+        return chosen or "unknown"
 
 
 def _is_whole(used: Usage | None) -> bool:

@@ -27,14 +27,24 @@ from llm_optimizers.arguments import (
     optional,
     string,
 )
+from llm_optimizers.costs.amounts import EXACT, dollars_or_none
+from llm_optimizers.costs.prices.bill import Bill
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.records import Basis, CallKind, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.errors import UnpricedError
 
-__all__ = ["NOTHING_REMOVED", "RemovedTokens", "charged_to", "price_call"]
+__all__ = [
+    "NOTHING_REMOVED",
+    "RemovedTokens",
+    "charged_to",
+    "in_proportion",
+    "price_call",
+    "priced_by",
+]
 
+_ZERO = Decimal(0)
+_SMALLEST = Decimal("1e-18")  # of a dollar, to which a proportion is rounded
 _NO_OVERHEAD: Mapping[str, Decimal] = {}
 _check_kinds = fields_check(
     {"model": str, "provider": (str, NoneType), "tier": str, "usage": Usage}
@@ -80,8 +90,51 @@ class _Variant:
     def __post_init__(self) -> None:
         _check_kinds(self)
 
-    def cost(self, prices: PriceBook, at: datetime) -> Decimal:
-        return prices.cost(self.usage, self.model, provider=self.provider, at=at, tier=self.tier)
+    def bill(self, prices: PriceBook, at: datetime) -> Bill:
+        return prices.bill(self.usage, self.model, provider=self.provider, at=at, tier=self.tier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Costs:
+    """What the variants of one call cost.
+
+    What the provider says it `billed` for the call as it was made is believed. Other variants then
+    cost in proportion what they cost by their prices: a discount or a fee of the provider's applies
+    to them too. That is `exact` if the provider billed just the price.
+    """
+
+    prices: PriceBook
+    at: datetime
+    made: _Variant
+    billed: Decimal | None
+    bill: Bill
+
+    @classmethod
+    def of(cls, prices: PriceBook, at: datetime, made: _Variant, billed: Decimal | None) -> _Costs:
+        return cls(prices=prices, at=at, made=made, billed=billed, bill=made.bill(prices, at))
+
+    @property
+    def made_cost(self) -> Decimal | None:
+        """The cost of the call as it was made."""
+        return self.bill.cost if self.billed is None else self.billed
+
+    @property
+    def exact(self) -> bool:
+        return self.billed is None or self.billed == self.bill.cost
+
+    def of_variant(self, variant: _Variant) -> Decimal | None:
+        """Return what a variant costs, None without a price."""
+        if variant == self.made:
+            return self.made_cost
+        cost = variant.bill(self.prices, self.at).cost
+        return cost if cost is None or self.exact else in_proportion(cost, self.billed, self.bill)
+
+
+def in_proportion(cost: Decimal, billed: Decimal | None, bill: Bill) -> Decimal:
+    """Return a cost by the prices times what was billed for another bill by the same prices."""
+    if billed is None or not bill.cost:
+        return cost
+    return EXACT.quantize(EXACT.divide(EXACT.multiply(cost, billed), bill.cost), _SMALLEST)
 
 
 def price_call(
@@ -105,6 +158,8 @@ def price_call(
     status: Status = "ok",
     error: str | None = None,
     estimated: bool = False,
+    suspicious: bool = False,
+    billed: Decimal | None = None,
     kind: CallKind = "answer",
 ) -> CallRecord:
     """Build the record of a call: its cost, its baseline cost and what each strategy saved.
@@ -115,6 +170,10 @@ def price_call(
     answer, and the recorded usage is zero. `overhead` maps a strategy to the dollars it spent.
     A failed call saves nothing: its baseline cost is its cost. Where a price is missing, the
     figure is None and there are no savings. `estimated` marks all savings as estimated.
+
+    `billed` is what the provider says it billed for the call, or for the stored answer of a hit. It
+    is the cost, whatever the prices say. Savings are then in proportion to the prices, and
+    estimated unless the provider billed just the price.
 
     Raises:
         ConfigurationError: an argument is of another kind.
@@ -134,30 +193,33 @@ def price_call(
     one_of("kind", kind, get_args(CallKind))
     flag("estimated", estimated)
     one_of("baseline_tier", baseline_tier, get_args(ServiceTier))
-    used = _Variant(model=model, provider=provider, tier=tier, usage=usage)
-    base = _baseline(used, baseline_model, baseline_provider, baseline_usage, baseline_tier)
-    if hit_strategy is not None:
-        used = replace(used, usage=Usage())
-    cost = _cost(prices, used, time, hit_strategy, overhead)
+    made = _Variant(model=model, provider=provider, tier=tier, usage=usage)
+    base = _baseline(made, baseline_model, baseline_provider, baseline_usage, baseline_tier)
+    costs = _Costs.of(prices, time, made, None if billed is None else dollars_or_none(billed))
+    hit = hit_strategy is not None
+    spent = sum(overhead.values(), _ZERO)
+    own = spent if hit else costs.made_cost
+    cost = own if own is None or hit else own + spent
     steps: dict[str, Decimal] | None = {}
     if cost is None:
         steps = None
-    elif status != "error" or hit_strategy is not None:
-        steps = _waterfall(prices, base, used, time, hit_strategy, overhead)
+    elif hit or status != "error":
+        steps = _waterfall(costs, base, hit_strategy, overhead)
+    used = Usage() if hit else usage
     return CallRecord(
         id=id,
         time=time,
         model=model,
         provider=provider,
-        usage=used.usage,
+        usage=used,
         cost=cost,
         baseline_model=base.model,
         baseline_cost=None if cost is None or steps is None else sum(steps.values(), cost),
-        baseline_usage=None if base.usage == used.usage else base.usage,
+        baseline_usage=None if base.usage == used else base.usage,
         tier=tier,
         hit_strategy=hit_strategy,
         savings=tuple(
-            Saving(strategy=each, amount=dollars, basis="estimated" if estimated else basis)
+            Saving(strategy=each, amount=dollars, basis=_basis(basis, estimated, costs, base))
             for each, dollars in (steps or {}).items()
         ),
         tags={} if tags is None else tags,
@@ -165,8 +227,25 @@ def price_call(
         status=status,
         estimated=estimated,
         error=error,
+        suspicious=suspicious,
         kind=kind,
+        **({} if hit else priced_by(costs.bill, costs.billed, spent)),
     )
+
+
+def priced_by(bill: Bill, billed: Decimal | None, spent: Decimal = _ZERO) -> dict[str, Any]:
+    """Return where a cost comes from, or why there is none, as fields of a record."""
+    if billed is not None:
+        return {"priced_by": "provider"}
+    if bill.unpriced is None:
+        return {"priced_by": "own" if bill.own else "list"}
+    return {"unpriced": bill.unpriced, "at_least": (bill.known + spent) or None}
+
+
+def _basis(basis: Basis, estimated: bool, costs: _Costs, base: _Variant) -> Basis:
+    """Return the basis of a call's savings."""
+    exact = costs.exact or base == costs.made
+    return "estimated" if estimated or not exact else basis
 
 
 def charged_to(record: CallRecord, strategy: str) -> CallRecord:
@@ -205,51 +284,33 @@ def _baseline(
     )
 
 
-def _cost(
-    prices: PriceBook,
-    used: _Variant,
-    at: datetime,
-    hit_strategy: str | None,
-    overhead: Mapping[str, Decimal],
-) -> Decimal | None:
-    """Return the dollars billed, None if there is no price; a cache hit bills only overhead."""
-    spent = sum(overhead.values(), Decimal(0))
-    if hit_strategy is not None:
-        return spent
-    try:
-        return used.cost(prices, at) + spent
-    except UnpricedError:
-        return None
-
-
 def _waterfall(
-    prices: PriceBook,
+    costs: _Costs,
     base: _Variant,
-    used: _Variant,
-    at: datetime,
     hit_strategy: str | None,
     overhead: Mapping[str, Decimal],
 ) -> dict[str, Decimal] | None:
     """Return the dollars each strategy saved, in the order applied; None if a price is missing."""
-    if hit_strategy is not None and not base.usage.total_tokens:
+    if hit_strategy is not None and not base.usage.total_tokens and costs.billed is None:
         return None  # The usage of the stored answer is unknown.
-    steps: dict[str, Decimal] = {}
-    try:
-        before = base.cost(prices, at)
-        if hit_strategy is not None:
-            steps[hit_strategy] = before
-        else:
-            variant = base
-            for strategy, changes in _changes(used):
-                changed = replace(variant, **changes)
-                if changed != variant:
-                    after = changed.cost(prices, at)
-                    steps[strategy] = before - after
-                    variant, before = changed, after
-    except UnpricedError:
+    before = costs.of_variant(base)
+    if before is None:
         return None
+    steps: dict[str, Decimal] = {}
+    if hit_strategy is not None:
+        steps[hit_strategy] = before
+    elif base != costs.made:
+        variant = base
+        for strategy, changes in _changes(costs.made):
+            changed = replace(variant, **changes)
+            if changed != variant:
+                after = costs.of_variant(changed)
+                if after is None:
+                    return None
+                steps[strategy] = before - after
+                variant, before = changed, after
     for strategy, dollars in overhead.items():
-        steps[strategy] = steps.get(strategy, Decimal(0)) - dollars
+        steps[strategy] = steps.get(strategy, _ZERO) - dollars
     return steps
 
 

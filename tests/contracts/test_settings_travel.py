@@ -33,6 +33,7 @@ from llama_index_llm_optimizers.embeddings import EmbeddingsStore
 from llm_optimizers.batching import GroupLimits
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook
+from llm_optimizers.costs.prices.contract import Contract
 from llm_optimizers.embeddings import CachedEmbedder, FrameworkEmbedder, StaticEmbedder
 from llm_optimizers.embeddings.static import STATIC_MODEL
 from llm_optimizers.evidence.drift import DriftAlarm
@@ -208,6 +209,7 @@ def values_of_core(path: Path) -> Values:
             {},
             {
                 "overrides": {"own": ModelPrice(input=Decimal(3), output=Decimal(4))},
+                "contract": Contract(names={"mine": "gpt-4o"}),
                 "clock": travellers.clock,
             },
         ),

@@ -316,6 +316,15 @@ METHODS: Mapping[str, Callable[[Path], tuple[Callable[..., Any], Arguments]]] = 
         costs.PriceBook().cost,
         {"usage": costs.Usage(input_tokens=1), "model": "gpt-4o"},
     ),
+    "PriceBook.bill": lambda _: (
+        costs.PriceBook().bill,
+        {"usage": costs.Usage(input_tokens=1), "model": "gpt-4o"},
+    ),
+    "PriceBook.priced": lambda _: (costs.PriceBook().priced, {"model": "gpt-4o"}),
+    "PriceBook.fixed_costs": lambda _: (
+        costs.PriceBook().fixed_costs,
+        {"since": NOW, "until": NOW},
+    ),
     "PriceBook.rates": lambda _: (costs.PriceBook().rates, {"model": "gpt-4o"}),
     "PriceBook.quote": lambda _: (costs.PriceBook().quote, {"model": "gpt-4o"}),
     "PriceBook.similar": lambda _: (costs.PriceBook().similar, {"model": "gpt-4o"}),

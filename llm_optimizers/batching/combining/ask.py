@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from llm_optimizers.arguments import function, optional
 from llm_optimizers.batching.coalescing.dispatch import RetryAlone
 from llm_optimizers.batching.combining.prompts import combine, split_answers
-from llm_optimizers.batching.combining.shares import question_share, split_usage
+from llm_optimizers.batching.combining.shares import added, question_share, split_cost, split_usage
 from llm_optimizers.costs import ServiceTier, Usage
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, ServedAnswer
 from llm_optimizers.costs.records import Status
@@ -34,7 +35,8 @@ __all__ = [
 class BilledAnswer:
     """A model's answer to one call, with its billed usage; `raw` is the framework's object.
 
-    `model` and `tier` are those that the provider reports. `inner_share` describes the strategies
+    `model` and `tier` are those that the provider reports, and `cost` what it says it billed, in
+    dollars, None if it does not say. `inner_share` describes the strategies
     applied inside the called model; its `alone` is None if the call used what was billed.
     """
 
@@ -42,6 +44,7 @@ class BilledAnswer:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     tier: ServiceTier = "standard"
+    cost: Decimal | None = None
     inner_share: CallShare = NOT_SHARED
     raw: Any = None
 
@@ -69,6 +72,7 @@ class BilledAnswer:
             usage=usage,
             model=reported.model,
             tier=reported.tier,
+            cost=reported.cost,
             inner_share=inner_share,
             raw=raw,
         )
@@ -87,12 +91,14 @@ AskModel: TypeAlias = Callable[[ChatRequest], BilledAnswer]
 class Question:
     """A caller's request.
 
-    `spent` is its share of the combined call `missed_by`, which left it unanswered. `caller` is
-    any object of the adapter that identifies the caller; `QuestionOutcome` returns it.
+    `spent` is its share of the combined call `missed_by`, which left it unanswered, and
+    `spent_cost` its share of what was billed for that. `caller` is any object of the adapter that
+    identifies the caller; `QuestionOutcome` returns it.
     """
 
     request: ChatRequest
     spent: Usage = field(default_factory=Usage)
+    spent_cost: Decimal | None = None
     missed_by: BilledAnswer | None = None
     caller: Any = None
 
@@ -101,7 +107,8 @@ class Question:
 class SharedAnswer:
     """The answer to one caller's question.
 
-    `usage` is everything billed for it. `share` says what a separate call would have used,
+    `usage` is everything billed for it, and `cost` the dollars that the provider says it billed,
+    None if it does not say all of them. `share` says what a separate call would have used,
     estimated from the combined call if others shared it. `asked_with` is the number of questions
     in the call that answered it, and `raw` the framework's object of that call.
     """
@@ -110,6 +117,7 @@ class SharedAnswer:
     usage: Usage
     share: CallShare
     asked_with: int
+    cost: Decimal | None = None
     model: str = ""
     tier: ServiceTier = "standard"
     raw: Any = None
@@ -128,7 +136,9 @@ class SharedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionOutcome:
-    """How a question ended: with an answer, or with an error; `usage` is what was billed.
+    """How a question ended: with an answer, or with an error.
+
+    `usage` is what was billed, and `cost` the dollars of it, if the provider says them.
 
     `model` and `tier` are those of the billed call. `status` and `error` are what the caller saw:
     a caller that left early has `abandoned` or a TimeoutError, even if an answer came later.
@@ -142,6 +152,7 @@ class QuestionOutcome:
     caller: Any = None
     model: str = ""
     tier: ServiceTier = "standard"
+    cost: Decimal | None = None
     status: Status = "ok"
     started: datetime | None = None
     latency_s: float | None = None
@@ -183,11 +194,13 @@ class CombinedAsk:
         found = split_answers(reply.text, ids)
         answers = [found.get(id_, "") for id_ in ids]
         shares = self._shares(questions, reply.usage, answers)
+        costs = split_cost(reply.cost, shares)
         outcomes: list[SharedAnswer | Exception | RetryAlone[Question]] = []
-        for question, answer, usage in zip(questions, answers, shares, strict=True):
+        for question, answer, usage, cost in zip(questions, answers, shares, costs, strict=True):
             if not answer:
                 spent = question.spent + usage
-                outcomes.append(RetryAlone(item=replace(question, spent=spent, missed_by=reply)))
+                retried = replace(question, spent=spent, spent_cost=cost, missed_by=reply)
+                outcomes.append(RetryAlone(item=retried))
                 continue
             answered = SharedAnswer(
                 text=answer,
@@ -201,6 +214,7 @@ class CombinedAsk:
                     measure=self._measure,
                 ),
                 asked_with=len(questions),
+                cost=cost,
                 model=reply.model,
                 tier=reply.tier,
                 raw=reply.raw,
@@ -215,9 +229,12 @@ class CombinedAsk:
         except Exception as error:  # noqa: BLE001 - it is raised to the caller
             self._report(question, error)
             return error
+        retried = question.missed_by is not None
+        cost = added(question.spent_cost, reply.cost) if retried else reply.cost
         answered = SharedAnswer(
             text=reply.text,
             usage=question.spent + reply.usage,
+            cost=cost,
             share=reply.share,
             asked_with=1,
             model=reply.model,
@@ -253,6 +270,7 @@ class CombinedAsk:
                 caller=question.caller,
                 model=billed.model,
                 tier=billed.tier,
+                cost=question.spent_cost if answered is None else answered.cost,
                 status="ok" if error is None else "error",
             )
         )

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 from llm_optimizers.costs import Usage
+from llm_optimizers.costs.amounts import EXACT
 from llm_optimizers.costs.call import CallShare
 from llm_optimizers.costs.pricing import RemovedTokens
 from llm_optimizers.types import ChatRequest
 
-__all__ = ["question_share", "split_total", "split_usage"]
+__all__ = ["added", "question_share", "split_cost", "split_total", "split_usage"]
+
+_SMALLEST = Decimal("1e-18")  # of a dollar, to which a share is rounded
 
 
 # Counts that are in no other, or may overlap with them.
@@ -47,7 +51,8 @@ def split_usage(
     """Split a call's usage among its questions.
 
     Disjoint parts are split and then added up, so that in every share too the input includes the
-    cached tokens and the output includes the reasoning.
+    cached tokens and the output includes the reasoning. What is billed by the piece is split as the
+    output is.
     """
     read = split_total(billed.cache_read_tokens, input_weights)
     hour = split_total(billed.cache_write_1h_tokens, input_weights)
@@ -76,6 +81,29 @@ def split_usage(
         )
         for i in range(len(input_weights))
     ]
+
+
+def split_cost(billed: Decimal | None, shares: Sequence[Usage]) -> list[Decimal | None]:
+    """Split the dollars billed for a call by the tokens of each share; they add up to them exactly.
+
+    The last share takes what rounding leaves.
+    """
+    if billed is None:
+        return [None] * len(shares)
+    whole = sum(share.total_tokens for share in shares) or 1
+    costs: list[Decimal | None] = []
+    left = billed
+    for share in shares[:-1]:
+        part = EXACT.divide(EXACT.multiply(billed, share.total_tokens), whole)
+        part = EXACT.quantize(part, _SMALLEST)
+        costs.append(part)
+        left = EXACT.subtract(left, part)
+    return [*costs, left]
+
+
+def added(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """Add what was billed for two calls, None if one of them is not known."""
+    return None if one is None or other is None else EXACT.add(one, other)
 
 
 def question_share(

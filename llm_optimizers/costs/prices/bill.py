@@ -18,7 +18,7 @@ searches, sessions, …    unpriced
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -48,13 +48,14 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """What a call costs, part by part, in dollars.
+    """What a call costs, part by part, in dollars; `known` is the cost of what has a price.
 
     `unpriced` is the reason why the cost is unknown, None if it is known: a short text that is the
     same for all such calls. `own` says whether the rates are the user's own.
     """
 
     lines: tuple[BillLine, ...] = ()
+    known: Decimal = _ZERO
     unpriced: str | None = None
     own: bool = False
 
@@ -62,15 +63,6 @@ class Bill:
     def cost(self) -> Decimal | None:
         """The whole cost, None if a part of it has no price."""
         return self.known if self.unpriced is None else None
-
-    @property
-    def known(self) -> Decimal:
-        """The cost of the parts that have a price."""
-        total = _ZERO
-        for line in self.lines:
-            if line.amount is not None:
-                total = EXACT.add(total, line.amount)
-        return total
 
 
 def bill(card: RateCard, usage: Usage) -> Bill:
@@ -87,7 +79,7 @@ def bill(card: RateCard, usage: Usage) -> Bill:
     unpriced = None if missing is None else f"no price for {LABELS[missing]}"
     if unpriced is None and _is_mixed(card, usage):
         unpriced = _MIXED  # The text rate in the lines is the least that they cost.
-    return Bill(lines=tuple(lines), unpriced=unpriced, own=card.own)
+    return Bill(lines=tuple(lines), known=_known(lines), unpriced=unpriced, own=card.own)
 
 
 def _is_mixed(card: RateCard, usage: Usage) -> bool:
@@ -169,8 +161,12 @@ def _modes(
     return lines
 
 
-def _known(lines: list[BillLine]) -> Decimal:
-    return Bill(lines=tuple(lines)).known
+def _known(lines: Iterable[BillLine]) -> Decimal:
+    total = _ZERO
+    for line in lines:
+        if line.rate is not None:
+            total = EXACT.add(total, EXACT.multiply(line.count, line.rate))
+    return total
 
 
 def _output(card: RateCard, usage: Usage) -> Iterator[BillLine]:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from pathlib import Path
+from typing import Any, get_args
 
 from llm_optimizers.arguments import (
     function,
@@ -19,12 +20,18 @@ from llm_optimizers.arguments import (
     mapping,
     one_of,
     optional,
+    refuse,
     string,
     whole,
 )
 from llm_optimizers.costs.prices import catalog
+from llm_optimizers.costs.prices.answered import Priced
 from llm_optimizers.costs.prices.bill import Bill, bill
-from llm_optimizers.costs.prices.names import ModelName, canonical_provider, parse_model
+from llm_optimizers.costs.prices.contract import NO_CONTRACT, Contract
+from llm_optimizers.costs.prices.contract_file import read_contract
+from llm_optimizers.costs.prices.finding import Found, ModelAsked, find_price
+from llm_optimizers.costs.prices.listings import Listings, remember
+from llm_optimizers.costs.prices.names import parse_model
 from llm_optimizers.costs.prices.rates import (
     ModelPrice,
     PriceQuote,
@@ -33,32 +40,21 @@ from llm_optimizers.costs.prices.rates import (
     ServiceTier,
 )
 from llm_optimizers.costs.usage import Usage
-from llm_optimizers.errors import UnpricedError
+from llm_optimizers.errors import ConfigurationError, UnpricedError
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.types import Clock
 from llm_optimizers.warming import WarmsUp
 
-if TYPE_CHECKING:
-    from genai_prices.data_snapshot import DataSnapshot
-
 __all__ = ["PriceBook"]
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-_CACHE_SIZE = 4_096
 _TIERS = get_args(ServiceTier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cache:
-    """Lookups in one snapshot of the price list; single dict operations need no lock.
+    """Lookups in one snapshot of the price list; single dict operations need no lock."""
 
-    `listings` holds an error instead of a listing for names that have no list price.
-    """
-
-    snapshot: DataSnapshot
-    listings: dict[ModelName, catalog.Listing | UnpricedError] = field(default_factory=dict)
+    listings: Listings
     cards: dict[tuple[Any, ...], RateCard] = field(default_factory=dict)
 
 
@@ -66,9 +62,9 @@ class PriceBook(WarmsUp, PickledAsArguments):
     """Prices by model, provider, date and service tier.
 
     `overrides` are your own prices, by model name or by `provider/model`; they apply to every
-    date and take precedence over the list. A model name may start with its provider
-    (`openai:gpt-4o`, `openai/gpt-4o`). Lookups are cached, so that a cost takes microseconds.
-    Safe to share between threads.
+    date and take precedence over the list. `from_file` reads a contract: prices, discounts, hours.
+    A model name may start with its provider (`openai:gpt-4o`, `openai/gpt-4o`). Lookups are cached,
+    so that a cost takes microseconds. Safe to share between threads.
 
     What has no published price is unpriced: a batch or flex tier without one (all of Azure's), a
     tier before its price is known, a model that is not billed by tokens, a name that only
@@ -76,16 +72,36 @@ class PriceBook(WarmsUp, PickledAsArguments):
     """
 
     def __init__(
-        self, overrides: Mapping[str, ModelPrice] | None = None, *, clock: Clock = time.time
+        self,
+        overrides: Mapping[str, ModelPrice] | None = None,
+        *,
+        contract: Contract = NO_CONTRACT,
+        clock: Clock = time.time,
     ) -> None:
         own = optional(mapping, "overrides", overrides, ModelPrice) or {}
         self._overrides = {name.strip().lower(): price for name, price in own.items()}
+        self._contract = instance("contract", contract, Contract)
         self._clock = function("clock", clock)
         self._cache: _Cache | None = None
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
-        return {"overrides": self._overrides}
+        return {"overrides": self._overrides, "contract": self._contract}
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, clock: Clock = time.time) -> PriceBook:
+        """Return the prices of a contract's file, TOML or JSON (see `contract_file`).
+
+        The discounts it gives must be of models and providers in the list.
+
+        Raises:
+            ConfigurationError: something in the file is wrong; the message names the file, the key
+                and what to give.
+        """
+        file = Path(instance("path", path, (str, Path), give="the path of a file"))
+        book = cls(contract=read_contract(file), clock=clock)
+        book._check_discounts(file)
+        return book
 
     def warm_up(self) -> None:
         """Load the price list now, which the first price would do."""
@@ -108,7 +124,8 @@ class PriceBook(WarmsUp, PickledAsArguments):
         """
         found = bill(self._card(model, provider, at, tier), instance("usage", usage, Usage))
         if found.unpriced is not None:
-            raise _unpriced(model, provider, tier, found.unpriced, found.unpriced)
+            asked = ModelAsked(model=model, provider=provider, at=self._moment(at), tier=tier)
+            raise asked.unpriced(found.unpriced, found.unpriced)
         return found.known
 
     def bill(
@@ -130,6 +147,18 @@ class PriceBook(WarmsUp, PickledAsArguments):
             return bill(self._card(model, provider, at, tier), usage)
         except UnpricedError as error:
             return Bill(unpriced=error.reason)
+
+    def priced(
+        self, model: str, *, provider: str | None = None, at: datetime | None = None
+    ) -> Priced:
+        """Return whether a name has your own price, and whether the list has it."""
+        try:
+            card = self._card(model, provider, at, "standard")
+        except UnpricedError:
+            return ""
+        if not card.own:
+            return "listed"
+        return "own" if self._listing(model, provider) is None else "own and listed"
 
     def rates(
         self,
@@ -153,11 +182,8 @@ class PriceBook(WarmsUp, PickledAsArguments):
         """Return the model's maximum number of input tokens, None if the list does not say."""
         string("model", model)
         optional(string, "provider", provider)
-        try:
-            listing = self._listing(self._current_cache(), parse_model(model, provider))
-        except UnpricedError:
-            return None
-        return listing.model.context_window
+        listing = self._listing(model, provider)
+        return None if listing is None else listing.model.context_window
 
     def quote(
         self,
@@ -174,36 +200,74 @@ class PriceBook(WarmsUp, PickledAsArguments):
             ConfigurationError: there is no such tier.
         """
         moment = self._moment(at)
-        card = self._card(model, provider, moment, tier)
-        wanted = parse_model(model, provider)
-        if self._override(model, provider, wanted) is not None:
+        found = self._find(model, provider, moment, one_of("tier", tier, _TIERS))
+        if found.listing is None:
             return PriceQuote(
-                model=wanted.name,
-                provider=wanted.provider,
+                model=found.name.name,
+                provider=found.name.provider,
                 tier=tier,
                 at=moment,
-                card=card,
-                source="your own price",
+                card=found.card,
+                source=found.source,
                 context_window=self.context_window(model, provider=provider),
             )
-        listing = self._listing(self._current_cache(), wanted)
+        listing = found.listing
         return PriceQuote(
             model=listing.model.id,
             provider=listing.provider.id,
             tier=tier,
             at=moment,
-            card=card,
-            source=catalog.source(catalog.load_snapshot()),
+            card=found.card,
+            source=found.source,
             since=catalog.in_force_since(listing, moment, tier),
             url=next(iter(listing.provider.pricing_urls or ()), None),
             context_window=listing.model.context_window,
             comment=listing.model.price_comments,
         )
 
+    def fixed_costs(self, since: datetime, until: datetime) -> dict[str, Decimal]:
+        """Return the dollars of a contract's hours between two times, by model.
+
+        They are paid whatever is called, so that no call's cost contains them.
+
+        Raises:
+            ConfigurationError: `since` is after `until`.
+        """
+        start, end = self._moment(since), self._moment(until)
+        if start > end:
+            refuse("since", str(since), f"a time before until, {until}")
+        return self._contract.fixed_costs(start, end)
+
     def similar(self, model: str) -> list[str]:
         """Return up to five listed names that are spelled like this one."""
         wanted = parse_model(string("model", model))
         return catalog.similar_names(catalog.load_snapshot(), wanted)
+
+    def _check_discounts(self, file: Path) -> None:
+        """Refuse a discount that would never apply, such as one with a slip in a name."""
+        providers = {provider.id for provider in catalog.load_snapshot().providers}
+        for discount in self._contract.discounts:
+            name = discount.provider or discount.model or ""
+            known = sorted(providers)
+            if discount.model is not None:
+                if self._listing(discount.model, None) is not None:
+                    continue
+                known = self.similar(discount.model)
+            elif name in providers:
+                continue
+            similar = f", such as {', '.join(known)}" if known else ""
+            raise ConfigurationError(
+                f"{file}: `discounts` has {name!r}, which has no list price; give a name of the "
+                f"price list{similar}, or its own price under [[prices]]"
+            )
+
+    def _listing(self, model: str, provider: str | None) -> catalog.Listing | None:
+        """Return a name's entry in the price list, None if it has none."""
+        meant = self._contract.names.get(model.strip().lower(), model)
+        try:
+            return self._current_cache().listings.find(parse_model(meant, provider))
+        except UnpricedError:
+            return None
 
     def _moment(self, at: datetime | None) -> datetime:
         if at is None:
@@ -226,72 +290,23 @@ class PriceBook(WarmsUp, PickledAsArguments):
         if card is not None:
             return card
         one_of("tier", tier, _TIERS)
-        wanted = parse_model(model, provider)
-        own = self._override(model, provider, wanted)
-        within_a_day = False
-        if own is not None:
-            card = RateCard.of(own, tier)
-            if card is None:
-                detail = f"your own price does not cover the {tier} tier"
-                reason = f"no price for the {tier} tier"
-                raise _unpriced(model, provider, tier, detail, reason)
-        else:
-            try:
-                listing = self._listing(cache, wanted)
-                card = catalog.rate_card(listing, moment, tier)
-            except UnpricedError as error:
-                raise _unpriced(model, provider, tier, str(error), error.reason) from None
-            within_a_day = listing.changes_within_a_day
-        _add(cards, (*day, moment.hour, moment.minute) if within_a_day else day, card)
-        return card
+        found = self._find(model, provider, moment, tier)
+        within_a_day = found.listing is not None and found.listing.changes_within_a_day
+        remember(cards, (*day, moment.hour, moment.minute) if within_a_day else day, found.card)
+        return found.card
 
-    def _override(self, model: str, provider: str | None, wanted: ModelName) -> ModelPrice | None:
-        if not self._overrides:
-            return None
-        raw = model.strip().lower()
-        providers = {p for p in (wanted.provider, provider and canonical_provider(provider)) if p}
-        providers |= {provider.strip().lower()} if provider else set()
-        names = [f"{each}{mark}{wanted.name}" for each in sorted(providers) for mark in "/:"]
-        for name in (*names, raw, wanted.name):
-            if name in self._overrides:
-                return self._overrides[name]
-        return None
+    def _find(self, model: str, provider: str | None, moment: datetime, tier: ServiceTier) -> Found:
+        return find_price(
+            self._current_cache().listings,
+            self._overrides,
+            self._contract,
+            ModelAsked(model=model, provider=provider, at=moment, tier=tier),
+        )
 
     def _current_cache(self) -> _Cache:
         """Return the cache of the snapshot in use; genai-prices may replace it with a newer one."""
         snapshot = catalog.load_snapshot()
         cache = self._cache
-        if cache is None or cache.snapshot is not snapshot:
-            cache = self._cache = _Cache(snapshot=snapshot)
+        if cache is None or cache.listings.snapshot is not snapshot:
+            cache = self._cache = _Cache(listings=Listings(snapshot))
         return cache
-
-    def _listing(self, cache: _Cache, wanted: ModelName) -> catalog.Listing:
-        found = cache.listings.get(wanted)
-        if found is None:
-            try:
-                found = catalog.find_listing(cache.snapshot, wanted)
-            except UnpricedError as error:
-                found = UnpricedError(str(error), reason=error.reason)
-            _add(cache.listings, wanted, found)
-        if isinstance(found, UnpricedError):
-            raise UnpricedError(str(found), reason=found.reason)
-        return found
-
-
-def _add(cache: dict[K, V], key: K, value: V) -> None:
-    if len(cache) >= _CACHE_SIZE:
-        cache.clear()
-    cache[key] = value
-
-
-def _unpriced(
-    model: str, provider: str | None, tier: str, detail: str, reason: str
-) -> UnpricedError:
-    source = "" if provider is None else f" from {provider}"
-    discount = ", batch_discount=Decimal('…')" if tier == "batch" else ""
-    return UnpricedError(
-        f"no {tier} price is known for {model!r}{source}: {detail}. Give your own with PriceBook("
-        f"{{{model!r}: ModelPrice(input=Decimal('…'), output=Decimal('…'){discount})}}), "
-        "in dollars per million tokens; 0 for a model you host yourself.",
-        reason=reason,
-    )

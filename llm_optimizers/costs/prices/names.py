@@ -20,13 +20,30 @@ __all__ = [
     "ModelName",
     "canonical_provider",
     "is_same_model",
+    "is_self_hosted",
     "knows_provider",
     "parse_model",
     "provider_of",
+    "without_snapshot",
 ]
 
+# Servers of the user's own: they have a name and no list price.
+_SELF_HOSTED: Mapping[str, tuple[str, ...]] = {
+    "ollama": ("ollama_chat",),
+    "vllm": ("hosted_vllm",),
+    "llamacpp": ("llama_cpp", "llama-cpp", "llamafile"),
+    "lmstudio": ("lm_studio",),
+    "sglang": (),
+    "gpt4all": (),
+    "localai": (),
+    "mlx": (),
+    "openllm": (),
+    "tgi": ("textgeninference", "huggingface_textgen_inference"),
+    "transformers": ("huggingfacepipeline", "huggingface_pipeline"),
+    "xinference": (),
+}
 # LangChain (`ls_provider`, `init_chat_model`), LlamaIndex, LiteLLM and Pydantic AI names, and the
-# names of the price list. Self-hosted servers have a name and no list price.
+# names of the price list.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "anthropic": (),
     "aws": (
@@ -66,18 +83,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "together": ("together_ai", "together-ai", "togetherai"),
     "voyageai": ("voyage",),
     "x-ai": ("xai",),
-    "ollama": ("ollama_chat",),
-    "vllm": ("hosted_vllm",),
-    "llamacpp": ("llama_cpp", "llama-cpp", "llamafile"),
-    "lmstudio": ("lm_studio",),
-    "sglang": (),
-    "gpt4all": (),
-    "localai": (),
-    "mlx": (),
-    "openllm": (),
-    "tgi": ("textgeninference", "huggingface_textgen_inference"),
-    "transformers": ("huggingfacepipeline", "huggingface_pipeline"),
-    "xinference": (),
+    **_SELF_HOSTED,
 }
 _CANONICAL = {alias: name for name, aliases in _NAMES.items() for alias in (name, *aliases)}
 
@@ -99,6 +105,11 @@ def canonical_provider(name: str) -> str:
 def knows_provider(name: str) -> bool:
     """Whether this is a known provider's name."""
     return name.strip().lower() in _CANONICAL
+
+
+def is_self_hosted(provider: str) -> bool:
+    """Whether this is the name of a server that users run themselves."""
+    return canonical_provider(provider) in _SELF_HOSTED
 
 
 def provider_of(class_name: str, stated: str = "") -> str | None:
@@ -192,12 +203,12 @@ def is_same_model(listed_id: str, rule: Any, name: str) -> bool:
     names = {name, last, bare, bare.removeprefix("anthropic.")}
     if listed in names or _AWS_REGION.sub("", listed) in names:
         return True
-    stems = {_stem(each) for each in names}
+    stems = {without_snapshot(each) for each in names}
     for kind, text in _clauses(rule):
         if kind == "regex":
             if _anchored(text) and any(re.search(text, each) for each in names):
                 return True
-        elif text.lower() in names or (kind in _FUZZY and _stem(text.lower()) in stems):
+        elif text.lower() in names or (kind in _FUZZY and without_snapshot(text.lower()) in stems):
             return True
     return False
 
@@ -220,7 +231,7 @@ def _anchored(pattern: str) -> bool:
     return pattern.startswith("^") and pattern.endswith("$")
 
 
-def _stem(name: str) -> str:
+def without_snapshot(name: str) -> str:
     """Return a name without its region, snapshot, alias and fine-tuning job."""
     if name.startswith("ft:"):
         name = ":".join(name.split(":")[:2])

@@ -120,3 +120,30 @@ def test_a_file_that_is_not_a_ledger_fails_with_the_reason(tmp_path):
     result = run(path)
     assert result.exit_code == 1
     assert "cannot be read" in result.output
+
+
+def test_hours_of_a_contract_are_a_cost_of_the_period(path, tmp_path):
+    file = tmp_path / "prices.toml"
+    file.write_text('[[hourly]]\nmodel = "vllm/mine"\ndollars_per_hour = 5\n')
+    plain = json.loads(run(path, "--json").output)
+    with_hours = json.loads(run(path, "--prices", file, "--json").output)
+    assert with_hours.pop("fixed_costs") == {"vllm/mine": 29 * 5}  # first to last call
+    assert with_hours == plain
+    day = json.loads(
+        run(
+            path, "--prices", file, "--since", "2026-11-01", "--until", "2026-11-02", "--json"
+        ).output
+    )
+    assert day["fixed_costs"] == {"vllm/mine": 24 * 5}
+    shown = run(path, "--prices", file).output
+    assert "Paid by the hour in this period" in shown
+    assert "$145.00" in shown
+    assert "Paid by the hour" not in run(path).output
+
+
+def test_a_wrong_contract_fails_the_report_with_its_file(path, tmp_path):
+    file = tmp_path / "prices.toml"
+    file.write_text("hours = 1")
+    result = run(path, "--prices", file)
+    assert result.exit_code == 1
+    assert "prices.toml: `the file: hours`" in result.output

@@ -43,6 +43,7 @@ def test_without_strategies_the_record_holds_what_was_given_and_no_more() -> Non
         cost=D(10),
         baseline_model="large",
         baseline_cost=D(10),
+        priced_by="own",
     )
 
 
@@ -68,6 +69,7 @@ def test_every_field_reaches_the_record() -> None:
         latency_s=1.5,
         status="abandoned",
         error="TimeoutError",
+        priced_by="own",
     )
 
 
