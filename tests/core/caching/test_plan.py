@@ -449,9 +449,10 @@ def test_a_failing_embedder_means_exact_matching_and_one_warning(
     plans: PlansFactory, make: Make, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     fakes = make(vector=error)
-    for _ in range(3):
+    assert plans.answer(fakes).value == "live"
+    assert fakes.saved().vector is None
+    for _ in range(2):
         assert plans.answer(fakes).value == "live"
-        assert fakes.saved().vector is None
     assert len(caplog.records) == 1
     assert "exact matching only" in caplog.text
 
