@@ -1,15 +1,14 @@
-"""What a ledger could not write: counted, and said once each time its store fails."""
+"""What a ledger could not write: counted, and announced each time its store fails."""
 
 from __future__ import annotations
 
 from llm_optimizers.costs.ledger.buffer import MAX_WAITING
 from llm_optimizers.errors import BusyError, StoreError
+from llm_optimizers.events import RecordsLost, emit
+from llm_optimizers.failures import WarningLog, reason_of, store_outage
 from llm_optimizers.forks import ProcessLock
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["Losses"]
-
-_log = safe_logger(__name__)
 
 
 class Losses:
@@ -18,32 +17,35 @@ class Losses:
     def __init__(self, name: str) -> None:
         self.count = 0
         self._name = name
-        self._said = False
         self._lock = ProcessLock()
+        self._warnings = WarningLog()
+        self._outage = store_outage(
+            __name__,
+            name,
+            failed=(
+                f"{name} cannot be written: up to {MAX_WAITING:,} records wait in memory until it "
+                "can be; what is lost then is counted in Ledger.dropped"
+            ),
+            recovered=f"{name} can be written again",
+        )
 
     def lost(self, error: Exception, count: int = 1) -> None:
         """Count entries that will never be written."""
         with self._lock:
             self.count += count
-        self._warn(error, "records are lost, which are counted in Ledger.dropped")
+        reason = reason_of(error)
+        if isinstance(error, StoreError):
+            self._outage.failed(error)
+        else:
+            text = f"a record is lost, and counted in Ledger.dropped: {reason}"
+            self._warnings.warn_once(__name__, text)
+        emit(RecordsLost(component=__name__, store=self._name, count=count, reason=reason))
 
     def broken(self, error: StoreError) -> None:
-        """Say that the store fails, but for another process's lock, which ends by itself."""
+        """Announce that the store fails, but for another process's lock, which ends by itself."""
         if not isinstance(error, BusyError):
-            self._warn(
-                error,
-                f"up to {MAX_WAITING:,} records wait in memory until it can be; what is lost then "
-                "is counted in Ledger.dropped",
-            )
+            self._outage.failed(error)
 
     def mended(self) -> None:
-        """Say it again when the store fails the next time."""
-        self._said = False
-
-    def _warn(self, error: Exception, what: str) -> None:
-        if self._said:
-            return
-        self._said = True
-        _log.warning(
-            "%s cannot be written: %s (%s: %s)", self._name, what, type(error).__name__, error
-        )
+        """Announce that the store works again, if it failed."""
+        self._outage.worked()
