@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from llm_optimizers.costs.ledger.buffer import MAX_WAITING
 from llm_optimizers.errors import BusyError, StoreError
-from llm_optimizers.events import RecordsLost, emit
-from llm_optimizers.failures import WarningLog, reason_of, store_outage
+from llm_optimizers.events import Notice, RecordsLost, emit
+from llm_optimizers.failures import reason_of, store_outage
 from llm_optimizers.forks import ProcessLock
 
 __all__ = ["Losses"]
@@ -18,7 +18,7 @@ class Losses:
         self.count = 0
         self._name = name
         self._lock = ProcessLock()
-        self._warnings = WarningLog()
+        self._bad_record = False
         self._outage = store_outage(
             __name__,
             name,
@@ -31,14 +31,16 @@ class Losses:
 
     def lost(self, error: Exception, count: int = 1) -> None:
         """Count entries that will never be written."""
+        reason, of_store = reason_of(error), isinstance(error, StoreError)
         with self._lock:
             self.count += count
-        reason = reason_of(error)
-        if isinstance(error, StoreError):
+            repeated = self._bad_record
+            self._bad_record = repeated or not of_store
+        if of_store:
             self._outage.failed(error)
         else:
-            text = f"a record is lost, and counted in Ledger.dropped: {reason}"
-            self._warnings.warn_once(__name__, text)
+            message = f"a record cannot be written, and is counted in Ledger.dropped: {reason}"
+            emit(Notice(component=__name__, message=message, repeated=repeated))
         emit(RecordsLost(component=__name__, store=self._name, count=count, reason=reason))
 
     def broken(self, error: StoreError) -> None:
