@@ -76,9 +76,10 @@ class VerdictGiven(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleBought(Event):
-    """A model was called only to learn something, not for an answer that the app asked for.
+    """A model was asked only to learn something, not for an answer that the app wants.
 
-    `id` is that of the call's record in the ledger, which knows its dollars; "" if there is none.
+    `id` is that of the call's record in the ledger, which knows its dollars (none if a cache
+    answered); "" if there is none.
     """
 
     id: str
