@@ -30,7 +30,7 @@ class UnpricedModels:
             provider=record.provider,
             reason=reason,
             message=(
-                f"calls of {record.model!r} are recorded without their cost: {reason}. "
+                f"calls of {record.model!r} are recorded without a cost: {reason}. "
                 "Ledger(prices=PriceBook({…})) takes your own price (logged once a model)"
             ),
         )
