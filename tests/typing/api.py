@@ -88,9 +88,10 @@ def heard() -> None:
         return hit.tier
 
     def reason(event: StoreFailed | StrategyWithdrawn) -> None:
-        print(event.reason, event.message)
+        reasons.append(event.reason)
 
     tiers: list[HitServed] = []
+    reasons: list[str] = []
     everything: list[Event] = []
     assert_type(subscribe(tier, HitServed), Subscription)
     with subscribe(reason, StoreFailed, StrategyWithdrawn), subscribe(tiers.append, HitServed):
