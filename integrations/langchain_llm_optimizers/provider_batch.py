@@ -37,13 +37,12 @@ from llm_optimizers.batching.provider import PreparedRequest
 from llm_optimizers.errors import ConfigurationError, ItemError
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.fingerprint import digest
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["batch_later", "collect_later"]
 
 _A_BATCH = "a ProviderBatch(path='batches.sqlite')"
 
-_log = safe_logger("llm_optimizers.batching")
+_COMPONENT = "llm_optimizers.batching"
 _NOT_IN_A_BATCH = (
     "extra_headers",
     "ls_structured_output_format",  # for LangChain's tracing, not for the provider
@@ -168,7 +167,7 @@ class _Chain:
             return error
         keys = _note(result).get("keys")
         if keep and keys:
-            with FailOpen(_log, "an answer of a batch was not stored in the cache"):
+            with FailOpen(_COMPONENT, "an answer of a batch was not stored in the cache"):
                 keep_answer(self.model, self._call([], {}), keys, message)
         return output
 

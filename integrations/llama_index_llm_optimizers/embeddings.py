@@ -18,10 +18,11 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_llm_optimizers.identity import identity_of_embedding
 from llm_optimizers.arguments import instance, optional, text
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.events import Notice, emit
+from llm_optimizers.failures import store_outage
 from llm_optimizers.fingerprint import digest_of_read
 from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling import PickledAsArguments, check_fields
-from llm_optimizers.shown import safe_logger
 
 __all__ = [
     "EmbeddingCacheHitEvent",
@@ -29,7 +30,7 @@ __all__ = [
     "with_embeddings_cache",
 ]
 
-logger = safe_logger("llm_optimizers.caching")
+_COMPONENT = "llm_optimizers.caching"
 _dispatcher = get_dispatcher(__name__)
 M = TypeVar("M", bound=BaseEmbedding)
 T = TypeVar("T")
@@ -74,14 +75,20 @@ class EmbeddingsStore(PickledAsArguments, BaseKVStore):
         self._namespace = text("namespace", namespace)
         self._given = optional(instance, "store", store, BaseKVStore)
         self._store = store if store is not None else SimpleKVStore()
-        self._warned = False
+        self._outage = store_outage(
+            _COMPONENT,
+            "embeddings store",
+            failed="the embeddings store failed, so texts are embedded again",
+            recovered="the embeddings store works again",
+        )
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`; an error would make LlamaIndex drop the store itself."""
         try:
             check_fields(type(self).__name__, {"store": self._given})
         except ConfigurationError as error:
-            logger.warning("the copy begins with an empty store: %s", error)
+            message = f"the copy begins with an empty store: {error}"
+            emit(Notice(component=_COMPONENT, message=message))
             return {"store": None}
         return {}
 
@@ -137,25 +144,21 @@ class EmbeddingsStore(PickledAsArguments, BaseKVStore):
 
     def _attempt(self, act: Callable[[], T], default: T) -> T:
         try:
-            return act()
+            found = act()
         except Exception as error:  # noqa: BLE001 - a user's store may raise anything
-            self._warn(error)
+            self._outage.failed(error)
             return default
+        self._outage.worked()
+        return found
 
     async def _aattempt(self, act: Callable[[], Awaitable[T]], default: T) -> T:
         try:
-            return await act()
+            found = await act()
         except Exception as error:  # noqa: BLE001 - a user's store may raise anything
-            self._warn(error)
+            self._outage.failed(error)
             return default
-
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            logger.warning(
-                "the embeddings store failed, so texts are embedded again: %s (logged once)",
-                type(error).__name__,
-            )
+        self._outage.worked()
+        return found
 
 
 def _with_event(key: str, found: dict[str, Any] | None) -> dict[str, Any] | None:

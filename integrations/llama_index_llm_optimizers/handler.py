@@ -39,14 +39,13 @@ from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import CallRecord, Status
 from llm_optimizers.costs.run_costs import TellsRunCosts
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.warming import WarmsUp, warm_up_all
 
 __all__ = ["CostEventHandler"]
 
-logger = safe_logger("llm_optimizers.costs")
 
 _STRUCTURED = "structured_llm"
 """Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""
@@ -168,11 +167,9 @@ class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
         try:
             method(self, event)
         except Exception as error:  # noqa: BLE001 - recording must not break the app
-            if not self._failed:
-                self._failed = True
-                logger.warning(
-                    "a call could not be recorded: %s (logged once)", type(error).__name__
-                )
+            repeated, self._failed = self._failed, True
+            message = f"a call could not be recorded: {type(error).__name__} (logged once)"
+            emit(Notice(component="llm_optimizers.costs", message=message, repeated=repeated))
 
     # --- model calls -----------------------------------------------------------------------------
 

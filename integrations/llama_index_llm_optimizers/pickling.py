@@ -12,12 +12,10 @@ from typing import Any, ClassVar
 from llama_index.core.schema import BaseComponent
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.pickling.models import PickledWhole, spared
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["WholeComponent"]
-
-logger = safe_logger("llm_optimizers")
 
 
 class WholeComponent(PickledWhole, BaseComponent):
@@ -39,5 +37,5 @@ class WholeComponent(PickledWhole, BaseComponent):
             return super().__getstate__()
         except ConfigurationError as error:
             # A component around this one drops it without saying why.
-            logger.warning("%s", error)
+            emit(Notice(component="llm_optimizers", message=str(error)))
             raise

@@ -15,6 +15,7 @@ answers/      which answers may be stored, and how they are stored and served
 refusals/     a refused answer is never served again
 drivers.py    runs the plans with the adapter's call: sync, async, as a stream
 executor.py   performs their steps on a store, an index, an embedder, a call in flight
+watching.py   skips what keeps failing, and announces that it fails or works again
 stats.py      counters, and warnings logged once
 misses.py     why misses could not have been hits by meaning
 """

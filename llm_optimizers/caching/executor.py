@@ -8,22 +8,25 @@ failure it is skipped for a while, and the app's calls go on without it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from llm_optimizers.caching.in_flight.single_flight import InFlightCall
 from llm_optimizers.caching.stores.protocol import Entry, Store, Vector, VectorIndex
+from llm_optimizers.caching.watching import Announced, watched
 from llm_optimizers.connections.breaker import CircuitBreaker
 from llm_optimizers.effects import Plan, RunFunction, awaits
 from llm_optimizers.embeddings import Embedder, StaticEmbedder, Vectors
 from llm_optimizers.errors import PoisonedEntryError, StoreError
+from llm_optimizers.failures import store_outage, strategy_outage
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.types import Clock
 
 __all__ = ["Executor"]
 
 T = TypeVar("T")
+_COMPONENT = "llm_optimizers.caching"
 _COSINE_TOLERANCE = 1e-3
 _NEIGHBOURS = 10
 
@@ -54,6 +57,18 @@ class Executor:
         self._reading = CircuitBreaker(clock)
         self._writing = CircuitBreaker(clock)
         self._embedding = CircuitBreaker(clock)
+        self._store_outage = store_outage(
+            _COMPONENT,
+            "cache",
+            failed="the cache's store failed, and calls go to the model",
+            recovered="the cache's store works again",
+        )
+        self._semantic_outage = strategy_outage(
+            _COMPONENT,
+            "cache.semantic",
+            failed="the embedder failed: exact matching only",
+            recovered="the embedder works again: questions are matched by meaning",
+        )
 
     def use_store(self, work: Callable[[Store], T], *, writing: bool = False) -> Plan[T]:
         """Call `work` with the store and return its result.
@@ -61,10 +76,13 @@ class Executor:
         Raises:
             StoreError: the store failed now, or a moment ago and is being skipped.
         """
-        with _only_store_errors():
+        return (yield from self._use(work, "writing" if writing else "reading"))
+
+    def _use(self, work: Callable[[Store], T], part: str) -> Plan[T]:
+        with Announced(self._store_outage, part):
             if not self._store.blocking:
                 return work(self._store)
-            breaker = self._writing if writing else self._reading
+            breaker = self._writing if part == "writing" else self._reading
             return (yield from RunFunction(lambda: self._guarded(breaker, work)))
 
     def nearest(self, scope: str, vector: Vector) -> Plan[Sequence[tuple[str, float]]]:
@@ -81,8 +99,8 @@ class Executor:
             return index.search(scope, vector, _NEIGHBOURS)
 
         if self._store.blocking:
-            return (yield from self.use_store(search))
-        with _only_store_errors():
+            return (yield from self._use(search, "index"))
+        with Announced(self._store_outage, "index"):
             found = index.search_at_once(scope, vector, _NEIGHBOURS)
             if found is None:
                 found = yield from RunFunction(lambda: search(self._store))
@@ -96,7 +114,7 @@ class Executor:
         """
         index = self._index
         if index is not None:
-            yield from self.use_store(lambda _: index.discard(key))
+            yield from self._use(lambda _: index.discard(key), "index")
 
     def save(self, entry: Entry, asked: float | None = None) -> Plan[bool]:
         """Store an entry; return False if a newer one is stored.
@@ -146,6 +164,18 @@ class Executor:
             StoreError: the vector cannot be used, or the embedder failed a moment ago.
             Whatever a user's embedder raises.
         """
+        try:
+            vector = yield from self._embed(text)
+        except StoreError:
+            raise
+        except Exception as error:
+            self._semantic_outage.failed(error)
+            raise
+        if vector is not None:
+            self._semantic_outage.worked()
+        return vector
+
+    def _embed(self, text: str) -> Plan[Vector | None]:
         embedder = self._embedder
         if embedder is None:
             return None
@@ -204,23 +234,12 @@ class Executor:
 
     def _guarded(self, breaker: CircuitBreaker, work: Callable[[Store], T]) -> T:
         # A damaged entry does not mean that the store failed.
-        with _watched(breaker, "store", failures=StoreError, harmless=PoisonedEntryError):
+        with watched(breaker, "store", failures=StoreError, harmless=PoisonedEntryError):
             return work(self._store)
 
     def _embedding_watched(self) -> AbstractContextManager[None]:
         # A StoreError means that this text has no usable vector; the next text may have one.
-        return _watched(self._embedding, "embedder", failures=Exception, harmless=StoreError)
-
-
-@contextmanager
-def _only_store_errors() -> Iterator[None]:
-    """Raise StoreError for an unexpected error of a store or of FAISS, which costs no answer."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except Exception as error:
-        raise StoreError(f"{type(error).__name__} in the cache's store: {error}") from error
+        return watched(self._embedding, "embedder", failures=Exception, harmless=StoreError)
 
 
 def _created(store: Store, key: str) -> float:
@@ -230,25 +249,3 @@ def _created(store: Store, key: str) -> float:
     except PoisonedEntryError:
         stored = None
     return -math.inf if stored is None else stored.created
-
-
-@contextmanager
-def _watched(
-    breaker: CircuitBreaker,
-    name: str,
-    *,
-    failures: type[Exception],
-    harmless: type[Exception],
-) -> Iterator[None]:
-    """Guard a call with a breaker that opens on `failures`, except on `harmless` ones."""
-    if not breaker.allow():
-        raise StoreError(f"the {name} failed a moment ago and is being skipped for now")
-    try:
-        yield
-    except harmless:
-        breaker.succeeded()
-        raise
-    except failures:
-        breaker.failed()
-        raise
-    breaker.succeeded()

@@ -2,7 +2,8 @@
 
     key → exact match → normalised match → nearest questions of the scope → matcher → hit
 
-Every failure of the store, index or embedder is caught here and counts as a miss. A row is served
+Every failure of the store, index or embedder is caught here and counts as a miss; the executor
+announces it. A row is served
 only after it was compared with the request it would answer (`ownership`); a damaged or foreign one
 is dropped and counted.
 """
@@ -16,6 +17,7 @@ from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import Codec, Hit, Tier, decoded
 from llm_optimizers.caching.answers.cacheability import Cacheability, Judged
+from llm_optimizers.caching.answers.hits import announce_hit
 from llm_optimizers.caching.answers.ids import ServedIds, ids_of_hit
 from llm_optimizers.caching.executor import Executor
 from llm_optimizers.caching.keys import CacheKey, Unmatched, scope_digest
@@ -104,6 +106,8 @@ class LookupPlans(Generic[R]):
             self.counters.miss()
             if key.sampled:
                 self.options.called(key)
+        else:
+            announce_hit(found.hit)
         return found.hit
 
     def find(self, key: CacheKey) -> Plan[Lookup[R]]:
@@ -111,7 +115,7 @@ class LookupPlans(Generic[R]):
         try:
             found = yield from self.find_exact(key)
         except StoreError as error:
-            self.counters.trouble("store", error)
+            self.counters.trouble("store", error, quiet=True)
             return Lookup(hit=None)
         vector = None if found is not None else (yield from self.embed_question(key))
         if vector is not None:
@@ -163,7 +167,7 @@ class LookupPlans(Generic[R]):
                 if found is not None:
                     return found
         except StoreError as error:
-            self.counters.trouble("store", error)
+            self.counters.trouble("store", error, quiet=True)
         return None
 
     def _match(
@@ -224,7 +228,7 @@ class LookupPlans(Generic[R]):
                 lambda store: store.touch(entry.key, now), writing=True
             )
         except StoreError as error:
-            self.counters.trouble("store", error)
+            self.counters.trouble("store", error, quiet=True)
         self.counters.hit(tier)
         self.options.report(self.source, key, entry.key, entry.payload)
         hit = Hit(
@@ -286,7 +290,9 @@ class LookupPlans(Generic[R]):
         try:
             return (yield from self.executor.embed(key.question))
         except Exception as error:  # noqa: BLE001 - a user's embedder may raise anything
-            self.counters.trouble("embedder: exact matching only", error)
+            # A StoreError is of this question alone.
+            quiet = not isinstance(error, StoreError)
+            self.counters.trouble("embedder: exact matching only", error, quiet=quiet)
             return None
 
     def drop(self, key: str, reason: object) -> Plan[None]:
@@ -299,7 +305,7 @@ class LookupPlans(Generic[R]):
         try:
             yield from self.executor.remove(key)
         except StoreError as error:
-            self.counters.trouble("store", error)
+            self.counters.trouble("store", error, quiet=True)
 
 
 def _of_another_embedder(entry: Entry, key: CacheKey) -> bool:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from llm_optimizers.caching.answers import CacheResult, Hit
+from llm_optimizers.caching.answers.hits import announce_hit
 from llm_optimizers.caching.answers.ids import ids_of_hit
 from llm_optimizers.caching.in_flight.single_flight import InFlightCall, SingleFlight
 from llm_optimizers.caching.keys import CacheKey
@@ -46,6 +47,12 @@ class CachePlans(LookupPlans[R]):
 
     def answer(self, key: CacheKey) -> Plan[CacheResult[R]]:
         """Serve the key from the store, from another caller's call in flight, or by a call."""
+        result = yield from self._answer(key)
+        if result.hit is not None:
+            announce_hit(result.hit)
+        return result
+
+    def _answer(self, key: CacheKey) -> Plan[CacheResult[R]]:
         if self.options.fresh_for(key, self.refused):
             value, _ = yield from self._call_model(key, None)
             return CacheResult(value=value, hit=None)
@@ -160,7 +167,7 @@ class CachePlans(LookupPlans[R]):
         try:
             saved = yield from self.executor.save(entry, asked)
         except StoreError as error:
-            self.counters.trouble("store", error)
+            self.counters.trouble("store", error, quiet=True)
         else:
             if saved:
                 self.counters.stored()
@@ -174,7 +181,7 @@ class CachePlans(LookupPlans[R]):
         except PoisonedEntryError as error:
             yield from self.drop(error.key, error)
         except StoreError as error:
-            self.counters.trouble("store", error)
+            self.counters.trouble("store", error, quiet=True)
 
     def _call_model(
         self, key: CacheKey, found: Lookup[R] | None, leader: InFlightCall[str] | None = None
@@ -221,5 +228,5 @@ class CachePlans(LookupPlans[R]):
         try:
             return (yield from self.find_exact(key))
         except StoreError as error:
-            self.counters.trouble("store", error)
+            self.counters.trouble("store", error, quiet=True)
             return None

@@ -1,21 +1,20 @@
-"""A cache's counters; the first problem of each kind is logged as a warning."""
+"""A cache's counters; problems are announced, the first of each kind for the log."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from llm_optimizers.caching.keys import Unmatched
 from llm_optimizers.caching.misses import MissReasons
-from llm_optimizers.errors import LLMOptimizersError
+from llm_optimizers.events import Notice, emit
+from llm_optimizers.failures import reason_of
 from llm_optimizers.forks import ProcessLock
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["CacheStats", "Counters"]
 
-logger = safe_logger("llm_optimizers.caching")
+_COMPONENT = "llm_optimizers.caching"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ def _each(counts: Mapping[str, int]) -> str:
 
 
 class Counters:
-    """Counts events of any thread; logs a warning the first time a kind of problem occurs."""
+    """Counts what happens in any thread, and announces problems."""
 
     def __init__(self) -> None:
         self._hits: Counter[str] = Counter()
@@ -105,24 +104,18 @@ class Counters:
             self._events["stored"] += 1
 
     def trouble(self, kind: str, detail: object, *, quiet: bool = False) -> None:
-        """Count a problem; log its detail the first time, unless `quiet`.
-
-        Of another library's error only the class is logged: its message may hold a prompt.
-        """
-        if isinstance(detail, Exception) and not isinstance(detail, LLMOptimizersError):
-            detail = type(detail).__name__
-        # As text: a handler may keep what it is given, and an error's traceback holds prompts.
-        detail = str(detail)
+        """Count a problem; announce it unless `quiet`, the first of its kind for the log."""
         with self._lock:
             self._troubles[kind] += 1
-            first = self._troubles[kind] == 1
-        if first and not quiet:
-            logger.warning("%s: %s (logged once; further ones are counted)", kind, detail)
+            repeated = self._troubles[kind] > 1
+        if not quiet:
+            reason = reason_of(detail) if isinstance(detail, Exception) else str(detail)
+            message = f"{kind}: {reason} (logged once; further ones are counted)"
+            emit(Notice(component=_COMPONENT, message=message, repeated=repeated))
 
     def _warn(self, message: str | None) -> None:
         if message is not None:
-            with suppress(Exception):  # an app's log filter must not cost an answer
-                logger.warning("%s", message)
+            emit(Notice(component=_COMPONENT, message=message))
 
     def damaged_vector(self, reason: str) -> None:
         """Count a stored vector that cannot be compared; its question is only matched exactly."""

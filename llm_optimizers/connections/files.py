@@ -20,7 +20,7 @@ from shutil import copyfile
 from typing import Literal, TypeAlias
 
 from llm_optimizers.connections.paths import make_file, make_folders
-from llm_optimizers.shown import safe_logger
+from llm_optimizers.events import Notice, emit
 
 __all__ = [
     "How",
@@ -33,7 +33,6 @@ __all__ = [
     "size_of",
 ]
 
-_log = safe_logger(__name__)
 
 Identity: TypeAlias = tuple[tuple[int, ...] | None, ...]
 """What tells files apart: of the file and of its log, None where there is none."""
@@ -204,13 +203,12 @@ def _put_left_log_aside(place: Place) -> None:
     if size_of(place.log) > _WAL_HEADER:
         kept = f"{place.log}.{uuid.uuid4().hex[:8]}"
         os.replace(place.log, kept)  # noqa: PTH105 - as above
-        _log.warning(
-            "%s is gone and its log was left behind, with changes that are in no other file. It "
-            "was kept as %s: to read them, put it beside the moved file, with that file's name "
-            "and -wal at its end.",
-            place.file,
-            kept,
+        message = (
+            f"{place.file} is gone and its log was left behind, with changes that are in no other "
+            f"file. It was kept as {kept}: to read them, put it beside the moved file, with that "
+            "file's name and -wal at its end."
         )
+        emit(Notice(component=__name__, message=message))
 
 
 @contextmanager

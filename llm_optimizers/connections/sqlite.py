@@ -26,12 +26,11 @@ from llm_optimizers.connections.opening import BUSY, Opened, Opener, code_of, da
 from llm_optimizers.connections.paths import advice_for
 from llm_optimizers.connections.schema import Schema, transaction
 from llm_optimizers.errors import BusyError, StoreError
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.forks import ProcessLock
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["Database", "Schema", "database_path"]
 
-_log = safe_logger(__name__)
 
 _SHRINK_WAIT_S = 0.25
 _PAGES_TO_WRITE_AGAIN = 16_384  # 64 MB
@@ -267,11 +266,11 @@ class Database:
             return
         if opened.close(self.path) and not self._said_moved:
             self._said_moved = True
-            _log.warning(
-                "%s was moved, deleted or replaced: what was in it is no longer used; from now on "
-                "the file at this path is, or a new one",
-                self.name,
+            message = (
+                f"{self.name} was moved, deleted or replaced: what was in it is no longer used; "
+                "from now on the file at this path is, or a new one"
             )
+            emit(Notice(component=__name__, message=message))
 
     def _leave_to_parent(self) -> None:
         """In a child forked while a thread used the connection: drop it without closing it."""

@@ -24,7 +24,6 @@ from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.forks import ProcessLock
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["MAX_OPEN", "OpenCalls"]
 
@@ -34,7 +33,6 @@ MAX_OPEN = 20_000
 """With more open calls than this, the oldest is given up."""
 _SOON_S = 0.01
 _Key: TypeAlias = Hashable
-_log = safe_logger(__name__)
 _busy: set[OpenCalls[Any]] = set()
 """Those with calls to record, which outlive their handler."""
 _busy_lock = ProcessLock()
@@ -187,7 +185,7 @@ class OpenCalls(Generic[T]):
             return found.call
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        with FailOpen(_log, "a call is missing from the ledger"):
+        with FailOpen(__name__, "a call is missing from the ledger"):
             work()
 
     def _drop_parents_calls(self) -> None:

@@ -21,6 +21,8 @@ from llm_optimizers.forks import ProcessLock
 __all__ = ["Subscription", "emit", "has_listeners", "subscribe"]
 
 E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Event)
+G = TypeVar("G", bound=Event)
 _Listener: TypeAlias = Callable[[Any], object]
 _SLOW_S = 0.25
 """Seconds of one call after which a listener is reported as slow."""
@@ -128,7 +130,30 @@ def subscribe(listener: Callable[[Event], object]) -> Subscription: ...
 
 
 @overload
-def subscribe(listener: Callable[[E], object], *kinds: type[E]) -> Subscription: ...
+def subscribe(listener: Callable[[E], object], kind: type[E], /) -> Subscription: ...
+
+
+@overload
+def subscribe(
+    listener: Callable[[E | F], object], kind: type[E], other: type[F], /
+) -> Subscription: ...
+
+
+@overload
+def subscribe(
+    listener: Callable[[E | F | G], object], kind: type[E], other: type[F], third: type[G], /
+) -> Subscription: ...
+
+
+@overload
+def subscribe(
+    listener: Callable[[E], object],
+    kind: type[E],
+    other: type[E],
+    third: type[E],
+    /,
+    *kinds: type[E],
+) -> Subscription: ...
 
 
 def subscribe(listener: Callable[[Any], object], *kinds: type[Event]) -> Subscription:

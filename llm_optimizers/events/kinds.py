@@ -76,13 +76,23 @@ class VerdictGiven(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleBought(Event):
-    """A model was called only to learn something, not for an answer that the app asked for.
+    """A model was asked only to learn something, not for an answer that the app wants.
 
-    `id` is that of the call's record in the ledger, which knows its dollars; "" if there is none.
+    `id` is that of the call's record in the ledger, which knows its dollars (none if a cache
+    answered); "" if there is none.
     """
 
     id: str
     model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsLost(Event):
+    """A ledger could not write `count` records."""
+
+    store: str
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,15 +134,6 @@ class StoreRecovered(Notice):
     """A store that had failed works again."""
 
     store: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordsLost(Notice):
-    """A ledger lost `count` records, which it could not write."""
-
-    store: str
-    count: int
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,16 +35,16 @@ from llm_optimizers.connections.paths import file_path
 from llm_optimizers.connections.sqlite import Database, Schema
 from llm_optimizers.durations import Duration, in_seconds
 from llm_optimizers.effects import aside, in_event_loop
-from llm_optimizers.errors import ConfigurationError, StoreError
+from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.events import Notice, SampleBought, VerdictGiven, emit
 from llm_optimizers.evidence.labels import Label
+from llm_optimizers.failures import store_outage
 from llm_optimizers.forks import ProcessLock, renew_in_children
 from llm_optimizers.pickling import PickledAsArguments
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["Sample", "SampleStore", "read_traffic", "shadow"]
 
-_log = safe_logger(__name__)
 
 THIRTY_DAYS_S = 30 * 86_400.0
 _PAGE = 500
@@ -129,7 +129,12 @@ class SampleStore(PickledAsArguments):
         generator = random.Random() if rng is None else rng  # noqa: S311
         with_methods("rng", generator, "random", give="a random.Random(seed)")
         self._draw = generator.random
-        self._warned = False
+        self._outage = store_outage(
+            __name__,
+            "sample file",
+            failed="Requests are not sampled until the sample file works",
+            recovered="The sample file works again: requests are sampled",
+        )
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""
@@ -186,9 +191,10 @@ class SampleStore(PickledAsArguments):
                 )
         except Exception as error:  # noqa: BLE001 - a sample must never cost an answer
             self._breaker.failed()
-            self._warn(error)
+            self._outage.failed(error)
             return False
         self._breaker.succeeded()
+        self._outage.worked()
         return True
 
     def samples(self, *, tenant: str | None = "") -> Iterator[Sample]:
@@ -263,13 +269,6 @@ class SampleStore(PickledAsArguments):
         """Close the file; the next use opens it again."""
         self._database.close()
 
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            self._warned = True
-            # Only our own errors are known to contain none of the text.
-            reason = str(error) if isinstance(error, StoreError) else type(error).__name__
-            _log.warning("Requests are not sampled until the sample file works: %s", reason)
-
 
 def _delete_expired(connection: sqlite3.Connection, now: float) -> int:
     return connection.execute("DELETE FROM samples WHERE expires <= ?", (now,)).rowcount
@@ -337,9 +336,18 @@ def _labels(
 ) -> Iterator[Label]:
     for prompt, task in traffic:
         try:
-            scores = {model: grade(prompt, answer(model, prompt), model) for model in models}
+            scores: dict[str, float] = {}
+            for model in models:
+                reply = answer(model, prompt)
+                emit(SampleBought(component=__name__, id="", model=model))
+                scores[model] = grade(prompt, reply, model)
             label = Label(prompt=prompt, scores=scores, task=task)
         except Exception as error:  # noqa: BLE001 - one failed label must not end the labelling
-            _log.warning("A prompt was skipped and has no label: %s", type(error).__name__)
+            message = f"A prompt was skipped and has no label: {type(error).__name__}"
+            emit(Notice(component=__name__, message=message))
             continue
+        for model, score in label.scores.items():
+            emit(
+                VerdictGiven(component=__name__, model=model, judge="", score=score, accepted=None)
+            )
         yield label

@@ -1,10 +1,10 @@
-"""Log a failure instead of raising it, and log a repeated one only once."""
+"""Announce a failure instead of raising it, and log a repeated one only once."""
 
 from __future__ import annotations
 
-import logging
 from types import TracebackType
 
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 
@@ -14,14 +14,14 @@ _MOST_TEXTS = 1_000
 
 
 class FailOpen:
-    """A block whose errors are logged instead of raised, so that the user still gets an answer.
+    """A block whose errors are announced, not raised, so that the user still gets an answer.
 
-    The warning gives the `consequence` and the error's class, but not its message, which may
-    contain a prompt. Cancellation is not caught.
+    The notice of `component` gives the `consequence` and the error's class, but not its message,
+    which may contain a prompt. Cancellation is not caught.
     """
 
-    def __init__(self, log: logging.Logger, consequence: str) -> None:
-        self._log = log
+    def __init__(self, component: str, consequence: str) -> None:
+        self._component = component
         self._consequence = consequence
 
     def __enter__(self) -> None:
@@ -32,14 +32,15 @@ class FailOpen:
     ) -> bool:
         if kind is None or not isinstance(error, Exception):
             return False
-        self._log.warning("%s (%s).", self._consequence, kind.__name__)
+        message = f"{self._consequence} ({kind.__name__})."
+        emit(Notice(component=self._component, message=message))
         return True
 
 
 class WarningLog(PickledAsArguments):
-    """Logs each warning text once, so that a repeated failure does not fill the log.
+    """Announces warnings; the log shows each text once, so that a repeated failure cannot fill it.
 
-    After a thousand different texts it logs no more.
+    After a thousand different texts it shows no more.
 
     Safe to share between threads.
     """
@@ -51,10 +52,10 @@ class WarningLog(PickledAsArguments):
     def __fingerprint__(self) -> None:
         """What was logged distinguishes no setting that holds it."""
 
-    def warn_once(self, log: logging.Logger, text: str) -> None:
-        """Log a warning unless the same text was logged before."""
+    def warn_once(self, component: str, text: str) -> None:
+        """Announce a warning of `component`, as repeated if the same text came before."""
         with self._lock:
-            if text in self._logged or len(self._logged) >= _MOST_TEXTS:
-                return
-            self._logged.add(text)
-        log.warning("%s", text)
+            repeated = text in self._logged or len(self._logged) >= _MOST_TEXTS
+            if not repeated:
+                self._logged.add(text)
+        emit(Notice(component=component, message=text, repeated=repeated))

@@ -26,8 +26,9 @@ _AGAIN_S = 60.0
 class Outage:
     """One thing that may fail and work again: emits `begin` and `end`, each with its message.
 
-    What fails every other second fills no log: an outage that begins within a minute of the last
-    one that was logged is `repeated`. Safe to share between threads.
+    What has several parts, such as reading and writing, works again once all of them do. What fails
+    every other second fills no log: an outage that begins within a minute of the last one that was
+    logged is `repeated`. Safe to share between threads.
     """
 
     def __init__(
@@ -42,29 +43,33 @@ class Outage:
         self._begin, self._end = begin, end
         self._failed, self._recovered = failed, recovered
         self._clock = clock
-        self._lasts = self._repeated = False
+        self._broken: set[str] = set()
+        self._repeated = False
         self._logged_at = -math.inf
         self._lock = ProcessLock()
 
-    def failed(self, error: Exception) -> None:
-        """Announce a failure, unless the last try failed too."""
+    def failed(self, error: Exception, part: str = "") -> None:
+        """Announce a failure, unless the outage lasts already."""
         with self._lock:
-            if self._lasts:
+            lasts = bool(self._broken)
+            self._broken.add(part)
+            if lasts:
                 return
             now = self._clock()
             self._repeated = repeated = now - self._logged_at < _AGAIN_S
             if not repeated:
                 self._logged_at = now
-            self._lasts = True
         reason = reason_of(error)
         emit(self._begin(reason=reason, message=f"{self._failed}: {reason}", repeated=repeated))
 
-    def worked(self) -> None:
-        """Announce that it works again, if the last try failed."""
-        if self._lasts:
+    def worked(self, part: str = "") -> None:
+        """Announce that it works again, if this was the last part of it that did not."""
+        if part in self._broken:
             with self._lock:
-                lasted, self._lasts = self._lasts, False
-            if lasted:
+                lasted = bool(self._broken)
+                self._broken.discard(part)
+                over = lasted and not self._broken
+            if over:
                 emit(self._end(message=self._recovered, repeated=self._repeated))
 
 

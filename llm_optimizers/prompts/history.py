@@ -16,16 +16,15 @@ from llm_optimizers.arguments import function, instance, optional, text, whole
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.text import sentences, topical_terms
 from llm_optimizers.types import Message
 
 __all__ = ["History", "Summariser", "end_of_system", "extractive_summary", "safe_cuts"]
 
-_log = safe_logger(__name__)
 _LONGEST_LINE = 400
 _MAX_BYTES = 2**24
 _HEADING = "Earlier in this conversation:\n"
@@ -139,15 +138,14 @@ class History(PickledAsArguments):
             with call_scope(CallContext(role="summary")):
                 text = self.summariser.call(_request(messages, room)).strip()
         except Exception as error:  # noqa: BLE001 - the user's model may raise anything
-            _log.warning(
-                "The summariser failed (%s); the history is sent unchanged.", type(error).__name__
-            )
+            name = type(error).__name__
+            message = f"The summariser failed ({name}); the history is sent unchanged."
+            emit(Notice(component=__name__, message=message))
             return None
         if not text or counter.count(text, model).tokens > room:
-            _log.warning(
-                "The summary is %s; the history is sent unchanged.",
-                f"longer than {room} tokens" if text else "empty",
-            )
+            found = f"longer than {room} tokens" if text else "empty"
+            message = f"The summary is {found}; the history is sent unchanged."
+            emit(Notice(component=__name__, message=message))
             return None
         return text
 

@@ -40,7 +40,6 @@ from llm_optimizers.prompts.provider_cache import (
     with_breakpoints,
 )
 from llm_optimizers.prompts.shortening import shortened
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Message
 from llm_optimizers.warming import WarmsUp
 
@@ -48,7 +47,6 @@ __all__ = ["Optimized", "RequestOptimizer"]
 
 T = TypeVar("T")
 
-_log = safe_logger(__name__)
 _BLOCKING = 20_000
 """Characters above which a request is handled outside the event loop."""
 _TOKENS = 3
@@ -238,7 +236,7 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
 
         For adapters: a prompt is sent even if its shortening or translation fails.
         """
-        with FailOpen(_log, _SENT_UNCHANGED):
+        with FailOpen(__name__, _SENT_UNCHANGED):
             return self._reported(optimized := self.optimize(read()), write(optimized))
         return otherwise
 
@@ -246,13 +244,13 @@ class RequestOptimizer(WarmsUp, PickledAsArguments):
         self, read: Callable[[], ChatRequest], write: Callable[[Optimized], T], *, otherwise: T
     ) -> T:
         """Like `apply`, in a thread if it would block the event loop."""
-        with FailOpen(_log, _SENT_UNCHANGED):
+        with FailOpen(__name__, _SENT_UNCHANGED):
             return self._reported(optimized := await self.aoptimize(read()), write(optimized))
         return otherwise
 
     def _reported(self, optimized: Optimized, written: T) -> T:
         """Return what was written, once the result is reported."""
-        with FailOpen(_log, "`report` failed; the prompt is sent all the same"):
+        with FailOpen(__name__, "`report` failed; the prompt is sent all the same"):
             self._report(optimized)
         return written
 

@@ -124,7 +124,7 @@ def _choose(policy: Policy, policy_input: PolicyInput, warnings: WarningLog) -> 
     except Exception as error:  # noqa: BLE001 - fail open, whatever a policy raises
         name = type(policy).__name__
         text = f"routing policy {name} failed ({type(error).__name__}); the safe model answers"
-        warnings.warn_once(_log, text)
+        warnings.warn_once(__name__, text)
         _log.debug("the policy's error", exc_info=True)
         why = f"the policy failed ({type(error).__name__})"
         return Choice(model=policy_input.safe, policy="safe", reason=why)

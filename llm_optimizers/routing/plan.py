@@ -15,18 +15,17 @@ from typing import Any
 
 from llm_optimizers.costs.context import CONTEXTS_BY_CALL, CallContext, Drafts, Role
 from llm_optimizers.effects import Effect, Plan, RunFunction
+from llm_optimizers.events import Notice, SampleBought, VerdictGiven, emit
 from llm_optimizers.failures import Failure, WarningLog, read_failure
 from llm_optimizers.routing.cascade.checks import ModelAnswer
 from llm_optimizers.routing.cascade.verifier import CheckResult, Judge
 from llm_optimizers.routing.decision import Attempt, Decision, Outcome
 from llm_optimizers.routing.health import Health
 from llm_optimizers.routing.policy import Escalation
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Clock
 
 __all__ = ["AttemptLog", "CallModel", "Pause", "RoutedRequest", "serve"]
 
-_log = safe_logger(__name__)
 _CHECKING: tuple[Role, ...] = ("sample", "judge")
 """Roles of calls that only help to check an answer."""
 
@@ -164,7 +163,8 @@ def serve(routed: RoutedRequest) -> Plan[Any]:
         if not routed.read(reply).text.strip():
             raise
         name = type(error).__name__
-        _log.warning("escalation failed (%s); the unverified answer is served", name)
+        message = f"escalation failed ({name}); the unverified answer is served"
+        emit(Notice(component=__name__, message=message))
         routed.log.correct(drafted, "served")
         return reply
     return better
@@ -263,11 +263,23 @@ def _verify(routed: RoutedRequest, escalation: Escalation, reply: Any) -> Plan[C
             sample = yield from _call(routed, name, "sample", {}, outcome="sampled")
         except Exception:  # noqa: BLE001 - fail closed: the strong model answers
             return CheckResult(accepted=False, probability=0.0, scores=gates)
+        emit(SampleBought(component=__name__, id=routed.log.contexts[-1].id, model=name))
         answers.append(routed.read(sample))
     grade = None
     if verifier.judge is not None:
         grade = yield from _judge(routed, verifier.judge, answers[0])
-    return (yield from RunFunction(lambda: verifier.verify(routed.request, answers, grade=grade)))
+    result = yield from RunFunction(lambda: verifier.verify(routed.request, answers, grade=grade))
+    if verifier.judge is not None and grade is not None:
+        emit(
+            VerdictGiven(
+                component=__name__,
+                model=routed.decision.model,
+                judge=verifier.judge.model,
+                score=grade,
+                accepted=result.accepted,
+            )
+        )
+    return result
 
 
 def _judge(routed: RoutedRequest, judge: Judge, answer: ModelAnswer) -> Plan[float | None]:
@@ -281,11 +293,11 @@ def _judge(routed: RoutedRequest, judge: Judge, answer: ModelAnswer) -> Plan[flo
         grade = judge.read(routed.read(reply).text)
     except Exception as error:  # noqa: BLE001 - fail closed: the strong model answers
         name = type(error).__name__
-        routed.warnings.warn_once(_log, f"the judge failed ({name}); the strong model answers")
+        routed.warnings.warn_once(__name__, f"the judge failed ({name}); the strong model answers")
         return None
     if grade is None:
         routed.warnings.warn_once(
-            _log, "the judge's reply could not be read; the strong model answers"
+            __name__, "the judge's reply could not be read; the strong model answers"
         )
     return grade
 

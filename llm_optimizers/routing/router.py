@@ -23,6 +23,7 @@ from llm_optimizers.arguments import (
 )
 from llm_optimizers.costs import Ledger, PriceBook
 from llm_optimizers.costs.ledger import checked_ledger
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.fingerprint import digest
 from llm_optimizers.holdout import is_held_out
@@ -47,7 +48,6 @@ from llm_optimizers.routing.request import (
     requirements_of,
 )
 from llm_optimizers.routing.specs import ModelSpec, ModelTiers, UserTier
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Clock
 from llm_optimizers.warming import WarmsUp
 
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DECISION_NOTE", "Router"]
 
-_log = safe_logger(__name__)
 
 PRICES_VALID_S = 3600.0
 _SLOW_S = 0.01
@@ -183,12 +182,12 @@ class Router(WarmsUp, PickledAsArguments):
             score = record.decision.choice.scores.get(model)
             index = alarm.observe(score) if score is not None else None
             if index is not None:
-                _log.warning(
+                message = (
                     "requests no longer look like those the router was calibrated on (population "
-                    "stability index %.2f for %s): label some recent requests and refit it",
-                    index,
-                    model,
+                    f"stability index {index:.2f} for {model}): label some recent requests and "
+                    "refit it"
                 )
+                emit(Notice(component=__name__, message=message))
                 self._note(DRIFT_NOTE, {"model": model, "stability_index": index})
 
     def feedback(self, decision_id: str, score: float) -> None:
@@ -208,7 +207,8 @@ class Router(WarmsUp, PickledAsArguments):
             self._ledger.note(kind, payload, id=id)
         except Exception as error:  # noqa: BLE001 - an unwritten record must not cost an answer
             name = type(error).__name__
-            self.warnings.warn_once(_log, f"a {kind} could not be written to the ledger ({name})")
+            text = f"a {kind} could not be written to the ledger ({name})"
+            self.warnings.warn_once(__name__, text)
 
     def _rules_at(self, now: float) -> Rules:
         """Return rules with prices at most an hour old: a price look-up is slower than deciding."""

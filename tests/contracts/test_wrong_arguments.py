@@ -74,6 +74,11 @@ MADE_BY_THE_PACKAGE = {
     "llm_optimizers.batching": ("AgreementReport", "BatchResult", "BatchStatus", "QueueStats"),
     "llm_optimizers.caching": ("CacheResult", "CacheStats", "GivenAnswer", "Hit"),
     "llm_optimizers.costs": ("PriceQuote", "Rates", "Summary"),
+    "llm_optimizers.events": (
+        *("Event", "HitServed", "ModelUnpriced", "Notice", "RecordsLost", "SampleBought"),
+        *("StoreFailed", "StoreRecovered", "StrategyReturned", "StrategyWithdrawn"),
+        *("Subscription", "VerdictGiven"),
+    ),
     "llm_optimizers.evidence": ("Interval", "Threshold"),
     "llm_optimizers.prompts": ("ContextCut", "DocumentCut", "Optimized", "Selection", "TokenCount"),
     "llm_optimizers.routing": (
@@ -82,6 +87,10 @@ MADE_BY_THE_PACKAGE = {
 }
 """Results, which nobody builds from settings."""
 OTHER_TESTS = {
+    "llm_optimizers.events": {
+        "emit": "never raises, whatever it is given",
+        "has_listeners": "a class of events, given by the package",
+    },
     "llm_optimizers.embeddings": {
         **dict.fromkeys(("normalise_rows", "unit_rows"), "vectors, which the cache's tests spoil"),
     },

@@ -217,16 +217,16 @@ def test_without_headers_nothing_is_known() -> None:
 
 
 def test_a_warning_is_logged_once_by_its_words(caplog: pytest.LogCaptureFixture) -> None:
-    log, warnings = logging.getLogger("tests.failures"), WarningLog()
+    warnings = WarningLog()
     for text in ("one", "two", "one", "50% off"):
-        warnings.warn_once(log, text)
-    WarningLog().warn_once(log, "one")
+        warnings.warn_once("tests.failures", text)
+    WarningLog().warn_once("tests.failures", "one")
     assert caplog.messages == ["one", "two", "50% off", "one"]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
 def test_a_block_that_fails_open_says_what_follows(caplog: pytest.LogCaptureFixture) -> None:
-    with FailOpen(logging.getLogger("tests.failures"), "Sent unchanged"):
+    with FailOpen("tests.failures", "Sent unchanged"):
         raise KeyError("secret")
     assert caplog.record_tuples == [
         ("tests.failures", logging.WARNING, "Sent unchanged (KeyError).")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import urllib.error
 from email.message import Message
 from types import SimpleNamespace
@@ -28,7 +27,6 @@ from llm_optimizers.failures import (
 )
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
-log = logging.getLogger("tests.failures")
 REQUEST = httpx.Request("POST", "https://provider.test/v1")
 
 
@@ -381,18 +379,18 @@ def test_reading_an_error_never_raises(value: Any, text: str) -> None:
 def test_the_class_of_an_error_is_logged_and_its_message_is_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with FailOpen(log, "The call goes on"):
+    with FailOpen("tests.failures", "The call goes on"):
         raise ValueError("a prompt's text")
     assert caplog.messages == ["The call goes on (ValueError)."]
 
 
 def test_nothing_is_logged_without_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    with FailOpen(log, "The call goes on"):
+    with FailOpen("tests.failures", "The call goes on"):
         pass
     assert not caplog.messages
 
 
 @pytest.mark.parametrize("interrupt", [asyncio.CancelledError, KeyboardInterrupt, GeneratorExit])
 def test_cancellation_and_interrupts_are_not_caught(interrupt: type[BaseException]) -> None:
-    with pytest.raises(interrupt), FailOpen(log, "The call goes on"):
+    with pytest.raises(interrupt), FailOpen("tests.failures", "The call goes on"):
         raise interrupt

@@ -175,7 +175,7 @@ def small_parts(folder: str) -> Use:
     warned, health, limits = WarningLog(), Health(), OutputLimits()
 
     def use(text: str) -> None:
-        warned.warn_once(logging.getLogger("quiet"), text)
+        warned.warn_once("quiet", text)
         health.failed("m", now=0.0)
         assert health.cooling(now=1.0)
         assert limits.cap("task") is None

@@ -17,7 +17,17 @@ from llama_index.core.base.llms.types import ChatMessage
 import langchain_llm_optimizers as langchain
 import llama_index_llm_optimizers as llama
 from langchain_llm_optimizers import middleware
-from llm_optimizers import batching, caching, costs, embeddings, evidence, prompts, routing, types
+from llm_optimizers import (
+    batching,
+    caching,
+    costs,
+    embeddings,
+    events,
+    evidence,
+    prompts,
+    routing,
+    types,
+)
 from llm_optimizers.batching.combining.ask import BilledAnswer
 from llm_optimizers.caching.answers import JSONCodec
 from llm_optimizers.routing.cascade.checks import NotEmpty
@@ -35,6 +45,7 @@ PUBLIC = (
     prompts,
     batching,
     evidence,
+    events,
     embeddings,
     types,
     langchain,
@@ -175,6 +186,7 @@ VALID: Mapping[Any, Callable[[Path], Arguments]] = {
         "ask": lambda _: BilledAnswer(text="yes"),
     },
     batching.with_flex: lambda _: {"create": lambda **_: None},
+    events.subscribe: lambda _: {"listener": print},
     evidence.DriftAlarm: lambda _: {"edges": [1.0, 2.0]},
     evidence.Label: lambda _: {"prompt": "?"},
     evidence.Sample: lambda _: {"prompt": "?"},

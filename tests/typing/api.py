@@ -26,6 +26,17 @@ from langchain_llm_optimizers import (
 )
 from llm_optimizers.caching import tenant
 from llm_optimizers.costs import Ledger, PriceBook, Summary, Usage
+from llm_optimizers.events import (
+    Event,
+    HitServed,
+    Notice,
+    StoreFailed,
+    StrategyWithdrawn,
+    Subscription,
+    emit,
+    has_listeners,
+    subscribe,
+)
 from llm_optimizers.evidence import Comparison, SampleStore, same_answer, same_by, same_numbers
 from llm_optimizers.prompts import (
     ContextBudget,
@@ -70,6 +81,25 @@ def account() -> Decimal:
     usage = Usage(input_tokens=1) + Usage(output_tokens=2)
     assert_type(usage.total_tokens, int)
     return assert_type(summary.cost, Decimal)
+
+
+def heard() -> None:
+    def tier(hit: HitServed) -> str:
+        return hit.tier
+
+    def reason(event: StoreFailed | StrategyWithdrawn) -> None:
+        reasons.append(event.reason)
+
+    tiers: list[HitServed] = []
+    reasons: list[str] = []
+    everything: list[Event] = []
+    assert_type(subscribe(tier, HitServed), Subscription)
+    with subscribe(reason, StoreFailed, StrategyWithdrawn), subscribe(tiers.append, HitServed):
+        emit(Notice(component="app", message="started"))
+    subscribe(everything.append).close()
+    subscribe(tier, Notice)  # type: ignore[arg-type]  # a notice has no tier
+    subscribe(tier)  # type: ignore[arg-type]  # not every event has one
+    assert_type(has_listeners(HitServed), bool)
 
 
 def shortened(model: BaseChatModel) -> BaseChatModel:

@@ -21,10 +21,9 @@ from langchain_llm_optimizers.wrappers import is_wrapper, underlying_models
 from llm_optimizers.arguments import refuse
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.joint_class import shared_class
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.warming import WarmsUp
 
-_log = safe_logger("llm_optimizers.routing")
+_COMPONENT = "llm_optimizers.routing"
 
 __all__ = ["RouterMiddleware"]
 
@@ -85,7 +84,7 @@ class RouterMiddleware(WarmsUp, AgentMiddleware[Any, Any]):
         name = type(agents[0]).__name__
         others = ", ".join(sorted({type(each).__name__ for each in routed}))
         self._warnings.warn_once(
-            _log,
+            _COMPONENT,
             f"the router's models ({others}) are not all of the agent's class {name}: middleware "
             f"for {name} after RouterMiddleware does not find its model, and its marks for the "
             "provider's cache, set before RouterMiddleware, are sent only if all models of the "

@@ -22,11 +22,8 @@ from llm_optimizers.costs import Usage
 from llm_optimizers.costs.call import status_of
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.forks import ProcessLock
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["CombinedCall"]
-
-_log = safe_logger(__name__)
 
 
 class CombinedCall:
@@ -104,7 +101,7 @@ class CombinedCall:
             outcome = self._outcome = self._seen(found)
             waiting, self._waiting = self._waiting, []
         for callback in waiting:
-            with FailOpen(_log, "a share of a combined call is missing from the ledger"):
+            with FailOpen(__name__, "a share of a combined call is missing from the ledger"):
                 callback(outcome)
 
     def _start(self) -> None:

@@ -14,16 +14,14 @@ from collections.abc import Iterable, Iterator
 from llm_optimizers.batching.provider.client import BatchClient, LineOutcome, RemoteBatch
 from llm_optimizers.batching.provider.journal import BatchJournal
 from llm_optimizers.batching.provider.requests import BatchRequest, ShardLimits, form_shards
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.failures import is_permanent
 from llm_optimizers.forks import ProcessLock
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import Clock
 
 __all__ = ["BatchRunner"]
 
 _LEASE_SECONDS = 600.0
-
-logger = safe_logger(__name__)
 
 
 class BatchRunner:
@@ -75,7 +73,8 @@ class BatchRunner:
         except Exception as error:
             if is_permanent(error):
                 raise
-            logger.warning("the provider failed; the next step retries: %s", type(error).__name__)
+            message = f"the provider failed; the next step retries: {type(error).__name__}"
+            emit(Notice(component=__name__, message=message))
         finally:
             self._journal.release(job, name)
 

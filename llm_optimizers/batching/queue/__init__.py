@@ -13,7 +13,6 @@ calls.py     calls the handler
 worker.py    JobWorker: claims jobs, has them done, renews leases, stores outcomes
 thread.py    the queue's event loop, in its own thread
 loop.py      what runs in it; BacklogAlert
-trouble.py   a trouble that lasts is logged once
 handles.py   JobHandle, DeadLetters: for the submitter of jobs
 queue.py     JobQueue
 """

@@ -12,7 +12,7 @@ from llm_optimizers.batching.queue.job import Job, check_key
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.errors import DeadlineError, ItemError
-from llm_optimizers.shown import safe_logger
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.types import Clock
 
 __all__ = ["LONGEST_WAIT", "AskStore", "DeadLetters", "JobHandle"]
@@ -22,8 +22,6 @@ T = TypeVar("T")
 _ALL = 1_000_000
 LONGEST_WAIT = 1e9
 """Seconds; a thread cannot wait much longer."""
-
-logger = safe_logger(__name__)
 
 
 class AskStore(Protocol):
@@ -71,7 +69,9 @@ class JobHandle:
                 callback(future.result())
             except BaseException as error:  # noqa: BLE001 - it is the user's own code
                 # Without the traceback: its text could hold a payload or a result.
-                logger.warning("a callback of job %s failed: %s", self.id, type(error).__name__)
+                name = type(error).__name__
+                message = f"a callback of job {self.id} failed: {name}"
+                emit(Notice(component=__name__, message=message))
 
         self._watch(self.id).add_done_callback(finished)
 

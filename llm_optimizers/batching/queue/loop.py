@@ -17,12 +17,12 @@ from llm_optimizers.batching.queue.job import Job, QueueStats
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.store import JobStore
 from llm_optimizers.batching.queue.thread import STOP_SECONDS, cancel
-from llm_optimizers.batching.queue.trouble import Trouble
 from llm_optimizers.batching.queue.worker import LAST_SECONDS, JobWorker
 from llm_optimizers.connections.lru import LRUCache
 from llm_optimizers.errors import ItemError, RefusedError, StoreError
+from llm_optimizers.events import Notice, emit
+from llm_optimizers.failures import store_outage
 from llm_optimizers.lazy import renamed_attributes
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["BacklogAlert", "QueueRuntime"]
 
@@ -33,29 +33,26 @@ _FORGET_EVERY = 60
 _LATEST, _LATEST_BYTES = 1_000, 2**24
 _SHOWN = 10
 
-logger = safe_logger(__name__)
 
-
-def _log(stats: QueueStats) -> None:
-    logger.warning(
-        "queue %r is falling behind: %d jobs are waiting, the oldest for %.0f s",
-        stats.queue,
-        stats.depth,
-        stats.oldest_waiting_s or 0.0,
+def _announce(stats: QueueStats) -> None:
+    message = (
+        f"queue {stats.queue!r} is falling behind: {stats.depth} jobs are waiting, the oldest for "
+        f"{stats.oldest_waiting_s or 0.0:.0f} s"
     )
+    emit(Notice(component=__name__, message=message))
 
 
 @renamed_attributes(tell="send")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogAlert:
-    """Calls `notify` (by default logs a warning) when `depth` jobs wait or one waits `oldest_s`.
+    """Calls `notify` when `depth` jobs wait or one waits `oldest_s`; by default it is logged.
 
     It calls again only after both have fallen below half.
     """
 
     depth: int = 1_000
     oldest_s: float = 3_600.0
-    notify: Callable[[QueueStats], None] = _log
+    notify: Callable[[QueueStats], None] = _announce
 
     def __post_init__(self) -> None:
         whole("depth", self.depth, least=1)
@@ -63,11 +60,12 @@ class BacklogAlert:
         function("notify", self.notify)
 
     def send(self, stats: QueueStats) -> None:
-        """Call `notify`; an error in it is only logged, because the queue works without it."""
+        """Call `notify`; an error in it is only announced, because the queue works without it."""
         try:
             self.notify(stats)
         except BaseException as error:  # noqa: BLE001 - it is the user's own code
-            logger.warning("the backlog alert failed: %s", type(error).__name__)
+            message = f"the backlog alert failed: {type(error).__name__}"
+            emit(Notice(component=__name__, message=message))
 
     def raised(self, stats: QueueStats, *, before: bool) -> bool:
         """Return whether the alert is on, given whether it was on `before`."""
@@ -108,10 +106,11 @@ class QueueRuntime:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._work: asyncio.Task[None] | None = None
-        self._reading = Trouble(
-            logger,
-            failed="the job store cannot be read",
-            over="the job store can be read again",
+        self._reading = store_outage(
+            __name__,
+            "job store",
+            failed="the job store cannot be read, trying again",
+            recovered="the job store can be read again",
         )
 
     async def open(self) -> None:
@@ -203,7 +202,8 @@ class QueueRuntime:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._store.close()
         except (StoreError, OSError) as error:  # what was to be stored is stored
-            logger.warning("the job store could not be closed: %s", type(error).__name__)
+            message = f"the job store could not be closed: {type(error).__name__}"
+            emit(Notice(component=__name__, message=message))
 
     def _ended_here(self, job: Job) -> None:
         """Complete the futures of a job, and keep it if it is done: a dead one may be replayed."""

@@ -14,9 +14,9 @@ from llm_optimizers.batching.queue.calls import Handler, HandlerCalls
 from llm_optimizers.batching.queue.job import AttemptOutcome, Claim, Job
 from llm_optimizers.batching.queue.rules import QueueRules, after_failure
 from llm_optimizers.batching.queue.store import JobStore
-from llm_optimizers.batching.queue.trouble import Trouble
 from llm_optimizers.errors import StoreError
-from llm_optimizers.shown import safe_logger
+from llm_optimizers.events import Notice, emit
+from llm_optimizers.failures import store_outage
 from llm_optimizers.types import Clock
 
 __all__ = ["LAST_SECONDS", "Handler", "JobWorker"]
@@ -26,8 +26,6 @@ LAST_SECONDS = 10.0
 
 _LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
-
-logger = safe_logger(__name__)
 
 
 class JobWorker:
@@ -59,15 +57,24 @@ class JobWorker:
         self._name = uuid.uuid4().hex
         self._running: dict[asyncio.Task[Any], Job] = {}
         self._renewed_at = time.monotonic()
-        self._claims = Trouble(
-            logger, failed="the job store failed", over="the job store works again"
+        self._claims = store_outage(
+            __name__,
+            "job store",
+            failed="the job store failed, trying again",
+            recovered="the job store works again",
         )
-        self._outcomes = Trouble(
-            logger,
-            failed="a finished job could not be stored",
-            over="finished jobs are stored again",
+        self._outcomes = store_outage(
+            __name__,
+            "job store",
+            failed="a finished job could not be stored, trying again",
+            recovered="finished jobs are stored again",
         )
-        self._itself = Trouble(logger, failed="the worker failed", over="the worker works again")
+        self._itself = store_outage(
+            __name__,
+            "job store",
+            failed="the worker failed, trying again",
+            recovered="the worker works again",
+        )
 
     async def run(self, draining: asyncio.Event, ended: Callable[[Job], None]) -> None:
         """Work until `draining` is set and the running jobs are finished.
@@ -178,9 +185,8 @@ class JobWorker:
             self._give_up(job, finished)
             raise
         if not kept:
-            logger.warning(
-                "job %s was taken over before it was done; is its lease too short?", job.id
-            )
+            message = f"job {job.id} was taken over before it was done; is its lease too short?"
+            emit(Notice(component=__name__, message=message))
         elif finished is not None:
             self._ended(finished)
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.call import Reported, ServedAnswer
+from llm_optimizers.events import HitServed, emit, has_listeners
 
 __all__ = [
     "CACHE_HIT",
     "CacheResult",
     "Hit",
     "Tier",
+    "announce_hit",
     "mark_of",
     "reported_by_mark",
     "served_by_mark",
@@ -38,6 +41,7 @@ _PIECE = re.compile(r"(?:(?<!\s)\s++)?\S++(?:\s++\S++){0,3}\s*+")
 class Hit(Generic[R]):
     """A served answer and where it came from.
 
+    `id` identifies the hit in the ledger, so that it counts once even if recorded several times.
     `model` ("" if unknown), `usage` and `cost` are those of the call that produced the answer, None
     where the provider did not report them; `estimated` usage was counted locally. `score` is
     the matcher's for a semantic hit, else 1.0. `age` is in seconds. Tier `shared` means that the
@@ -53,6 +57,7 @@ class Hit(Generic[R]):
     age: float
     cost: Decimal | None = None
     estimated: bool = False
+    id: str = field(default_factory=partial(secrets.token_hex, 16), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +68,26 @@ class CacheResult(Generic[R]):
     hit: Hit[R] | None
 
 
-def mark_of(hit: Hit[Any]) -> dict[str, Any]:
-    """Return the metadata that marks an answer as a cache hit; JSON-like, without any text.
+def announce_hit(hit: Hit[Any]) -> None:
+    """Emit the event of a hit that is served."""
+    if has_listeners(HitServed):
+        event = HitServed(
+            component="llm_optimizers.caching",
+            id=hit.id,
+            tier=hit.tier,
+            score=hit.score,
+            model=hit.model,
+            age_s=hit.age,
+            input_tokens=None if hit.usage is None else hit.usage.input_tokens,
+            output_tokens=None if hit.usage is None else hit.usage.output_tokens,
+        )
+        emit(event)
 
-    `id` identifies the hit in the ledger, so that it counts once even if recorded several times.
-    """
+
+def mark_of(hit: Hit[Any]) -> dict[str, Any]:
+    """Return the metadata that marks an answer as a cache hit; JSON-like, without any text."""
     return {
-        "id": secrets.token_hex(16),
+        "id": hit.id,
         "tier": hit.tier,
         "score": round(hit.score, 4),
         "age": round(hit.age, 3),

@@ -5,6 +5,7 @@ buffer.py    what waits to be written, bounded
 writer.py    the thread that writes it; losses.py: what it could not write, counted and said
 endings.py   what waits is written before a fork, a signal that ends the process, and its exit
 opening.py   which store a ledger has
+unpriced.py  models without a price, announced once
 store.py     LedgerStore: what entries are kept in
 sqlite.py    an SQLite file or memory; rows.py: its tables; fields.py: a row's fields, repaired or
              found damaged

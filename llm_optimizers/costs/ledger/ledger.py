@@ -26,6 +26,7 @@ from llm_optimizers.costs.ledger.fields import micros
 from llm_optimizers.costs.ledger.losses import Losses
 from llm_optimizers.costs.ledger.opening import store_at
 from llm_optimizers.costs.ledger.store import Stored
+from llm_optimizers.costs.ledger.unpriced import UnpricedModels
 from llm_optimizers.costs.ledger.writer import LedgerWriter
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
@@ -82,6 +83,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         self._clock = function("clock", clock)
         self._store = store_at(path, url, wait=_WAIT)
         self._losses = Losses(self._store.name)
+        self._unpriced = UnpricedModels()
         self._writer = LedgerWriter(self._store, self._losses)
         self._lasting = url is not None or self._store.path is not None
         self._sources: weakref.WeakSet[RecordSource] = weakref.WeakSet()
@@ -116,6 +118,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         """
         try:
             self._writer.add(instance("record", record, CallRecord))
+            self._unpriced.look(record)
         except Exception as error:  # noqa: BLE001 - a broken ledger must not cost an answer
             self._losses.lost(error)
 

@@ -1,19 +1,14 @@
-"""What a ledger could not write: counted and announced; also that its store fails, and works."""
+"""What a ledger could not write: counted, and announced each time its store fails."""
 
 from __future__ import annotations
 
-import time
-
 from llm_optimizers.costs.ledger.buffer import MAX_WAITING
 from llm_optimizers.errors import BusyError, StoreError
-from llm_optimizers.events import RecordsLost, emit
-from llm_optimizers.failures.outage import reason_of, store_outage
+from llm_optimizers.events import Notice, RecordsLost, emit
+from llm_optimizers.failures import reason_of, store_outage
 from llm_optimizers.forks import ProcessLock
 
 __all__ = ["Losses"]
-
-_COMPONENT = "llm_optimizers.costs.ledger"
-_EVERY_S = 1.0  # between two events, in which many losses are one
 
 
 class Losses:
@@ -22,54 +17,37 @@ class Losses:
     def __init__(self, name: str) -> None:
         self.count = 0
         self._name = name
+        self._lock = ProcessLock()
+        self._bad_record = False
         self._outage = store_outage(
-            _COMPONENT,
+            __name__,
             name,
-            failed=f"{name} cannot be written, and up to {MAX_WAITING:,} records wait in memory",
+            failed=(
+                f"{name} cannot be written: up to {MAX_WAITING:,} records wait in memory until it "
+                "can be; what is lost then is counted in Ledger.dropped"
+            ),
             recovered=f"{name} can be written again",
         )
-        self._untold = 0  # lost, but in no event yet
-        self._reason = ""
-        self._logged = False
-        self._emitted_at: float | None = None
-        self._lock = ProcessLock()
 
     def lost(self, error: Exception, count: int = 1) -> None:
         """Count entries that will never be written."""
+        reason, of_store = reason_of(error), isinstance(error, StoreError)
         with self._lock:
             self.count += count
-            self._untold += count
-            self._reason = reason_of(error)
-            now = time.monotonic()
-            if self._emitted_at is not None and now - self._emitted_at < _EVERY_S and count == 1:
-                return
-            self._emitted_at = now
-        self._tell()
+            repeated = self._bad_record
+            self._bad_record = repeated or not of_store
+        if of_store:
+            self._outage.failed(error)
+        else:
+            message = f"a record cannot be written, and is counted in Ledger.dropped: {reason}"
+            emit(Notice(component=__name__, message=message, repeated=repeated))
+        emit(RecordsLost(component=__name__, store=self._name, count=count, reason=reason))
 
     def broken(self, error: StoreError) -> None:
-        """Announce that the store fails; not a lock of another process, which ends by itself."""
+        """Announce that the store fails, but for another process's lock, which ends by itself."""
         if not isinstance(error, BusyError):
             self._outage.failed(error)
 
     def mended(self) -> None:
-        """Announce that the store works again, and what was lost meanwhile."""
-        self._tell()
-        self._logged, self._emitted_at = False, None
+        """Announce that the store works again, if it failed."""
         self._outage.worked()
-
-    def _tell(self) -> None:
-        with self._lock:
-            count, self._untold = self._untold, 0
-            logged, self._logged = self._logged, True
-        if count:
-            emit(
-                RecordsLost(
-                    component=_COMPONENT,
-                    store=self._name,
-                    count=count,
-                    reason=self._reason,
-                    message=f"records cannot be written to {self._name} and are lost, as counted "
-                    f"in Ledger.dropped: {self._reason}",
-                    repeated=logged,
-                )
-            )

@@ -178,8 +178,8 @@ class LedgerWriter:
                 self._outcome.broken(error)
             return False
         self._pause_s, self._gives_up_at = _PAUSE_S, None
-        if self._buffer.work():
-            self._outcome.mended()
+        self._buffer.work()
+        self._outcome.mended()
         return True
 
     def _write(self, count: int) -> None:

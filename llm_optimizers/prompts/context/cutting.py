@@ -18,11 +18,9 @@ from llm_optimizers.prompts.context.documents.tags import Span, gaps
 from llm_optimizers.prompts.context.selection.keeping import MIN_PROBABILITY
 from llm_optimizers.prompts.context.selection.kept import KeptPassage
 from llm_optimizers.prompts.context.selection.selector import PassageSelector
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["ContextBudget", "cut_context", "cut_contexts", "outside"]
 
-_log = safe_logger(__name__)
 _UNREAD = "Retrieved context could not be read; it is sent unchanged"
 
 
@@ -75,7 +73,7 @@ def cut_contexts(
 
     `nearby` is a question beside the message, if that asks none.
     """
-    with FailOpen(_log, _UNREAD):
+    with FailOpen(__name__, _UNREAD):
         bodies = _sections(texts, asked=question is not None or asks(nearby))
         around = [gaps(*each) for each in zip(texts, bodies, strict=True)]
         found = [
@@ -94,7 +92,7 @@ def cut_contexts(
 
 def outside(texts: Sequence[str]) -> str:
     """Return the texts of one message without their context sections; empty if that fails."""
-    with FailOpen(_log, _UNREAD):
+    with FailOpen(__name__, _UNREAD):
         bodies = _sections(texts, asked=False)
         return _joined([gaps(*each) for each in zip(texts, bodies, strict=True)])
     return ""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.prompts.counting import TokenCounter
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.text import blocks, sentences
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["head_and_tail", "trimmed"]
 
-_log = safe_logger(__name__)
 _HEAD = 2 / 3
 _MARK = "\n[\u2026 about {tokens} tokens left out \u2026]\n"
 _MARK_TOKENS = 14
@@ -46,14 +45,13 @@ def trimmed(
             messages[at] = replace(messages[at], content=text)
             over -= size - counter.count(text, model).tokens
             notes.append(f"message {at}: its middle left out to keep {max_tokens} tokens")
-            _log.warning("%s", notes[-1])
+            emit(Notice(component=__name__, message=notes[-1]))
     if over > 0:
-        _log.warning(
-            "The prompt is %d tokens over its limit of %d and cannot be cut further without "
-            "breaking it; it is sent unchanged. Raise `max_tokens`, or send less.",
-            over,
-            max_tokens,
+        message = (
+            f"The prompt is {over} tokens over its limit of {max_tokens} and cannot be cut further "
+            "without breaking it; it is sent unchanged. Raise `max_tokens`, or send less."
         )
+        emit(Notice(component=__name__, message=message))
         return request, [f"limit of {max_tokens} tokens not kept: {over} too many"]
     return replace(request, messages=tuple(messages)), notes
 

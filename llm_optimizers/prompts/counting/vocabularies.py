@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_optimizers.connections.forks import Unforked
+from llm_optimizers.events import Notice, emit
 from llm_optimizers.memos import of_word
 from llm_optimizers.shown import safe_logger
 
@@ -120,17 +121,18 @@ class EncodingLoader:
             )
             thread.start()
             thread.join(_DOWNLOAD_S)
-            if name not in self._loaded:
+            found = self._loaded.get(name)
+            if found is None:
                 self._failed.add(name)
-                _log.warning(
-                    "The vocabulary %s is neither in tiktoken's cache (%s) nor shipped by an "
-                    "installed llama-index-core, and could not be downloaded: token counts for its "
-                    "models are estimates. Connect to the network once, or set TIKTOKEN_CACHE_DIR "
-                    "to a folder that contains it.",
-                    name,
-                    _cache_folder() or "disabled",
-                )
-            return self._loaded.get(name)
+        if found is None:  # not with the lock, since a listener may count tokens
+            message = (
+                f"The vocabulary {name} is neither in tiktoken's cache "
+                f"({_cache_folder() or 'disabled'}) nor shipped by an installed llama-index-core, "
+                "and could not be downloaded: token counts for its models are estimates. Connect "
+                "to the network once, or set TIKTOKEN_CACHE_DIR to a folder that contains it."
+            )
+            emit(Notice(component=__name__, message=message))
+        return found
 
     def _load(self, name: str) -> None:
         try:

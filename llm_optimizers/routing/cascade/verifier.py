@@ -25,12 +25,10 @@ from llm_optimizers.arguments import (
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.routing.cascade.checks import Check, ModelAnswer
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest, Message
 
 __all__ = ["CheckResult", "Judge", "Verifier", "checked_check"]
 
-_log = safe_logger(__name__)
 
 JUDGE_INSTRUCTIONS = (
     "You check an assistant's answer. Judge whether it answers the request correctly and "
@@ -145,7 +143,8 @@ class Verifier:
                 score = check.score(request, answers)
             except Exception as error:  # noqa: BLE001 - fail closed, whatever a check raises
                 name = type(error).__name__
-                self.warnings.warn_once(_log, f"check {check.name} failed ({name}); not trusted")
+                text = f"check {check.name} failed ({name}); not trusted"
+                self.warnings.warn_once(__name__, text)
                 score = 0.0
             if score is not None:
                 found[check.name] = score

@@ -11,15 +11,13 @@ from collections.abc import Mapping
 
 from llm_optimizers.connections.paths import file_path
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.events import StrategyWithdrawn, emit
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact, refit_command
 from llm_optimizers.routing.policy import Choice, PolicyInput, cheapest
 from llm_optimizers.routing.specs import ModelTiers
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["LearnedPolicy"]
-
-_log = safe_logger(__name__)
 
 
 class LearnedPolicy(PickledAsArguments):
@@ -48,7 +46,14 @@ class LearnedPolicy(PickledAsArguments):
             for reason in report.reasons[:1]
         )
         if not self._thresholds:
-            _log.warning("the learned router is not active (%s)", self._why_inactive)
+            emit(
+                StrategyWithdrawn(
+                    component=__name__,
+                    strategy="routing",
+                    reason=self._why_inactive,
+                    message=f"the learned router is not active ({self._why_inactive})",
+                )
+            )
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""

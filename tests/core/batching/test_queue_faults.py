@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from llm_optimizers.batching.queue.clock import QueueClock
 from llm_optimizers.batching.queue.rules import QueueRules
 from llm_optimizers.batching.queue.sqlite import SQLiteJobStore
 from llm_optimizers.errors import ItemError, RefusedError, StoreError
+from llm_optimizers.events import Event, StoreFailed, StoreRecovered, subscribe
 
 WAIT = 20.0
 QUICK = RetryPolicy(max_attempts=2, base=0.001, cap=0.01)
@@ -289,12 +291,14 @@ def test_a_trouble_that_lasts_is_logged_once_and_its_end_too(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("llm_optimizers.batching.queue.queue.SQLiteJobStore", Broken)
-    with JobQueue(double) as queue:
+    heard: list[Event] = []
+    with subscribe(heard.append, StoreFailed, StoreRecovered), JobQueue(double) as queue:
         handle = queue.submit(1)
         with pytest.raises(TimeoutError):
             handle.result(2.5)
         Broken.broken = False
         assert handle.result(WAIT) == 2
+    assert Counter(map(type, heard)) == {StoreFailed: 2, StoreRecovered: 2}
     for text in (
         "the job store failed, trying again: disk full",
         "the job store works again",

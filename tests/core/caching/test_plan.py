@@ -448,11 +448,9 @@ def test_a_hit_that_cannot_be_counted_is_still_a_hit(plans: PlansFactory, make: 
 def test_a_failing_embedder_means_exact_matching_and_one_warning(
     plans: PlansFactory, make: Make, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(3):
-        fakes = make(vector=error)
-        assert plans.answer(fakes).value == "live"
-        assert fakes.saved().vector is None
-        assert len(fakes.calls_of("embed")) == 1
+    fakes = make(vector=error)
+    assert plans.answer(fakes).value == "live"
+    assert fakes.saved().vector is None
     assert len(caplog.records) == 1
     assert "exact matching only" in caplog.text
 

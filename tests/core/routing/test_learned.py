@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.events import StrategyWithdrawn, subscribe
 from llm_optimizers.evidence.labels import Label, write_labels
 from llm_optimizers.routing import Router, RoutingContext
 from llm_optimizers.routing.learning.artefact import RouterArtefact, read_artefact
@@ -256,7 +257,11 @@ def test_a_task_without_labels_goes_to_the_strong_model(prices, ask, tmp_path, t
 def test_a_router_that_did_not_pass_uses_the_strong_model(prices, ask, caplog):
     declined = calibrate(make_labels(320, signal=0.5), strong="large", tolerance=0.05)
     artefact = RouterArtefact.of(declined, created="2026-01-01")
-    router = policy_router(prices, artefact)
+    heard: list[StrategyWithdrawn] = []
+    with subscribe(heard.append, StrategyWithdrawn):
+        router = policy_router(prices, artefact)
+    assert [each.strategy for each in heard] == ["routing"]
+    assert heard[0].reason in caplog.text
     assert "not active" in caplog.text
     decision = router.decide(ask("lunch holiday"))
     assert decision.model == "large"

@@ -9,12 +9,10 @@ from llm_optimizers.prompts.context.documents.places import trimmed_span
 from llm_optimizers.prompts.context.documents.sections import sections
 from llm_optimizers.prompts.context.documents.tagged import tagged, unwrapped
 from llm_optimizers.prompts.context.documents.tags import Span, gaps
-from llm_optimizers.shown import safe_logger
 from llm_optimizers.text import json_spans
 
 __all__ = ["document_spans"]
 
-_log = safe_logger(__name__)
 _OPENED = re.compile(
     r"<(?:[a-z]+[_-]){0,3}(?:article|chunk|content|context|doc|document|excerpt|file|page|passage"
     r"|record|reference|result|snippet|source|text)s?[\d_-]*+(?:\s[^<>]*+)?>\s*\Z",
@@ -32,7 +30,7 @@ def document_spans(text: str, *, asked: bool = False) -> list[Span]:
     what is in tags for documents, or fills its section. `asked` says that the question is in
     another message. If the text cannot be read there are none, with a warning.
     """
-    with FailOpen(_log, "Retrieved context could not be read; it is not shortened"):
+    with FailOpen(__name__, "Retrieved context could not be read; it is not shortened"):
         return [
             (start + first, start + last)
             for start, end in sections(text, asked=asked)

@@ -33,11 +33,9 @@ from llm_optimizers.prompts.context.selection.knapsack import (
     kept_probability,
 )
 from llm_optimizers.prompts.counting import TokenCount, TokenCounter
-from llm_optimizers.shown import safe_logger
 
 __all__ = ["GAP", "PassageSelector"]
 
-_log = safe_logger(__name__)
 
 _EXACT_BUDGETS = 2
 """The likeliest parts are counted exactly until they fill this many budgets."""
@@ -129,12 +127,12 @@ class PassageSelector:
         for the kept passages, for frameworks that add text to them; the budget then limits that
         count.
         """
-        with FailOpen(_log, "Retrieved context could not be cut; it is sent unchanged"):
+        with FailOpen(__name__, "Retrieved context could not be cut; it is sent unchanged"):
             keeping = Keeping(passages, self._selected, self._count, shown)
             if keeping.fits(max_tokens):
                 return None
             kept, cut = keeping.keep(question, max_tokens, self._min_probability)
-            with FailOpen(_log, "`report` failed; the context is cut all the same"):
+            with FailOpen(__name__, "`report` failed; the context is cut all the same"):
                 self._report(cut)
             return kept
         return None
