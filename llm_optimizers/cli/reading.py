@@ -66,24 +66,24 @@ def _copy(path: Path, copy: Path) -> None:
     """Copy the file as of one moment, in the way that leaves nothing beside it."""
     for _ in range(_TRIES):
         before = _state(path)
+        _beside(copy, "-wal").unlink(missing_ok=True)
         log, index, journal = (_beside(path, end) for end in ("-wal", "-shm", "-journal"))
-        if log.exists() and not index.exists():
+        if (log.exists() and index.exists()) or journal.exists():
+            _back_up(path, copy)
+            return
+        if log.exists():
             # Of a process that was killed; SQLite would create the index to read the log.
             copyfile(log, _beside(copy, "-wal"))
-            copyfile(path, copy)
-        else:
-            quiet = not log.exists() and not journal.exists()
-            _back_up(f"{path.absolute().as_uri()}?{'immutable=1' if quiet else 'mode=ro'}", copy)
-            if not quiet:
-                return
+        copyfile(path, copy)
         # Without locks: it was not written to in between, or it is read again.
         if _state(path) == before:
             return
     raise StoreError(f"{path} is being written to; try again")
 
 
-def _back_up(source: str, copy: Path) -> None:
+def _back_up(path: Path, copy: Path) -> None:
     copy.unlink(missing_ok=True)
+    source = f"{path.absolute().as_uri()}?mode=ro"
     with (
         closing(sqlite3.connect(source, uri=True, timeout=_WAIT_S)) as opened,
         closing(sqlite3.connect(copy)) as target,

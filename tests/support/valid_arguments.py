@@ -321,6 +321,7 @@ METHODS: Mapping[str, Callable[[Path], tuple[Callable[..., Any], Arguments]]] = 
     "JobQueue.submit_many": lambda _: (batching.JobQueue().submit_many, {"payloads": [1, 2]}),
     "JobQueue.close": lambda _: (batching.JobQueue().close, {}),
     "Ledger.note": lambda _: (costs.Ledger().note, {"kind": "k", "payload": {}}),
+    "Ledger.by_run": lambda _: (costs.Ledger().by_run, {"run": "r"}),
     "Ledger.records": lambda _: (costs.Ledger().records, {}),
     "Ledger.notes": lambda _: (costs.Ledger().notes, {"kind": "k"}),
     "Ledger.summary": lambda _: (costs.Ledger().summary, {}),

@@ -78,6 +78,7 @@ def handler(prices: PriceBook) -> BaseCallbackHandler:
 def account() -> Decimal:
     with Ledger() as ledger:
         summary = assert_type(ledger.summary(premium_model="gpt-4o"), Summary)
+        assert_type(ledger.by_run("run"), Summary)
     usage = Usage(input_tokens=1) + Usage(output_tokens=2)
     assert_type(usage.total_tokens, int)
     return assert_type(summary.cost, Decimal)

@@ -7,8 +7,10 @@ endings.py   what waits is written before a fork, a signal that ends the process
 opening.py   which store a ledger has
 unpriced.py  models without a price, announced once
 store.py     LedgerStore: what entries are kept in
-sqlite.py    an SQLite file or memory; rows.py: its tables; fields.py: a row's fields, repaired or
-             found damaged
+rows.py      the values of rows; fields.py: a row's fields, repaired or found damaged
+rollups.py   hours and periods: what is added up by hour
+sqlite.py    an SQLite file or memory; tables.py: its tables; words.py: its small cells;
+             hours.py: its totals by hour
 """
 
 from llm_optimizers.costs.ledger.ledger import Ledger, checked_ledger

@@ -39,7 +39,7 @@ _PUT_PART = (
     f"INSERT OR REPLACE INTO parts (hour, word, {', '.join(PART_COLUMNS)}) "  # noqa: S608
     f"VALUES (?, ?{', ?' * len(PART_COLUMNS)})"
 )
-_cells = attrgetter(*PART_COLUMNS)
+_values = attrgetter(*PART_COLUMNS)
 
 
 class Hours:
@@ -233,10 +233,12 @@ class Hours:
         if not part.calls:
             self._connection.execute("DELETE FROM parts WHERE hour = ? AND word = ?", (hour, word))
             return
-        *counts, cost, saved = _cells(part)
-        if abs(part.tokens) > _MOST:
-            counts = [str(n) for n in counts]
-        self._connection.execute(_PUT_PART, (hour, word, *counts, str(cost), str(saved)))
+        self._connection.execute(_PUT_PART, (hour, word, *map(_cell, _values(part))))
+
+
+def _cell(value: int | Decimal) -> int | str:
+    """Return a total as SQLite keeps it: dollars as text, and a count that it has no room for."""
+    return value if isinstance(value, int) and abs(value) <= _MOST else str(value)
 
 
 def _whole(joined: object) -> int:

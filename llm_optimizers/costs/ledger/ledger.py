@@ -215,7 +215,7 @@ class Ledger(WarmsUp, PickledAsArguments):
             StoreError: the ledger cannot be read.
         """
         optional(text, "premium_model", premium_model)
-        rows = self._calls(None, None, string("run", run))
+        rows = self._calls(None, None, text("run", run))
         return Tally().add_rows(rows).summary(premium_model=premium_model)
 
     def warm_up(self) -> None:
@@ -271,7 +271,7 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> Iterator[tuple[CallRecord | None, bool]]:
         """Iterate over the calls, each with whether its row is damaged."""
         first, last = _period(since, until)
-        optional(string, "run", run)
+        optional(text, "run", run)
 
         def page(seen: int) -> Sequence[Stored[CallRecord]]:
             return self._store.calls(seen, since=first, until=last, most=_PAGE, run=run)

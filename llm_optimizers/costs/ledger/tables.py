@@ -61,8 +61,8 @@ def _id() -> str:
 
 def _word(column: str) -> str:
     return (
-        f"iif(typeof({column}) = 'integer', "  # noqa: S608
-        f"(SELECT text FROM words WHERE words.id = {column}), {column})"
+        f"CASE WHEN typeof({column}) = 'integer' THEN "  # noqa: S608
+        f"(SELECT text FROM words WHERE words.id = {column}) ELSE {column} END"
     )
 
 
@@ -70,7 +70,7 @@ def _readable(column: str) -> str:
     if column in WORD_COLUMNS:
         return f"{_word(column)} AS {column}"
     if column == RUN:
-        return f"iif({RUN} = {OWN_RUN}, {_id()}, {_word(RUN)}) AS {RUN}"
+        return f"CASE WHEN {RUN} = {OWN_RUN} THEN {_id()} ELSE {_word(RUN)} END AS {RUN}"
     if column == "id":
         return f"{_id()} AS id"
     if column == "tags":

@@ -109,7 +109,7 @@ def kept(store: SQLiteLedgerStore, since: int = -ALWAYS, until: int = ALWAYS) ->
     return store.totals(since=since, until=until).summary()
 
 
-@given(st.lists(st.lists(call_records(), max_size=6), max_size=6), st.lists(TIMES, max_size=2))
+@given(st.lists(st.lists(call_records(), max_size=3), max_size=3), st.lists(TIMES, max_size=2))
 def test_a_summary_of_any_period_equals_adding_up(
     groups: list[list[CallRecord]], period: list[datetime]
 ) -> None:

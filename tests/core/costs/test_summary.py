@@ -202,3 +202,56 @@ def test_a_record_with_a_cache_saving_is_a_hit():
 )
 def test_dollars_are_formatted(amount, text):
     assert dollars(None if amount is None else Decimal(amount)) == text
+
+
+def test_what_is_beside_the_requests_is_in_the_dollars_only():
+    def call(number, cost, **changes):
+        fields = {"baseline_model": "m", "baseline_cost": cost, "cost": cost, "model": "m"}
+        usage = Usage(input_tokens=100)
+        tags = {"user": "u", "run": "r", "subrun": "s", "step": "plan"}
+        return CallRecord(
+            **{
+                **{"id": str(number), "time": AT, "usage": usage, "tags": tags, **fields},
+                **changes,
+            }
+        )
+
+    one = Decimal(1)
+    summary = summarise(
+        [
+            call(1, one, priced_by="provider", held_out=True, bucket=3),
+            call(2, one, priced_by="list", baseline_low=Decimal("0.5"), baseline_cost=Decimal(2)),
+            call(3, None, unpriced="no price for web searches", at_least=Decimal("0.25")),
+            call(4, None, suspicious=True),
+            call(5, Decimal(3), kind="embedding", model="e", held_out=True, bucket=3),
+            call(6, None, kind="embedding", model="e", held_out=False, bucket=3),
+            call(7, one, baseline_usage=Usage(), held_out=True, bucket=3),
+        ]
+    )
+    assert (summary.requests, summary.cost, summary.tokens) == (5, 6, 700)
+    assert (summary.embeddings.requests, summary.embeddings.cost) == (2, 3)
+    assert summary.cost_per_request == 1, "$3 over the three priced answers"
+    assert summary.tokens_per_request == 100
+    assert (summary.saved, summary.saved_low) == (1, Decimal("-0.5"))
+    assert summary.unpriced_reasons == {"no price for web searches": 1, "not stated": 2}
+    assert (summary.unpriced, summary.at_least, summary.suspicious) == (3, Decimal("0.25"), 1)
+    assert {name: part.cost for name, part in summary.by_price_source.items()} == {
+        "list": 1,
+        "provider": 1,
+    }
+    assert {name: part.requests for name, part in summary.by_model.items()} == {"m": 5, "e": 2}
+    assert set(summary.by_tag) == {"user", "step"}
+    assert summary.by_tag["user"]["u"].requests == 5
+    held, other = summary.by_bucket[True, 3], summary.by_bucket[False, 3]
+    assert (held.requests, held.cost, held.unpriced) == (1, 5, 0)
+    assert (other.requests, other.cost, other.unpriced) == (0, 0, 0)
+    cells = dict(summary.table())
+    assert cells["As the provider reported it"] == "$1.00 (16.7%)"
+    assert cells["Embeddings, in the cost"] == "2 ($3.00)"
+    assert cells["  no price for web searches"] == "1"
+    assert cells["  known part of their cost"] == "$0.2500"
+    assert cells["With suspicious usage"] == "1"
+    assert cells["  at least, with the provider's own cache"] == "-$0.5000"
+    plain = json.loads(json.dumps(summary.as_dict()))
+    assert plain["embeddings"]["cost"] == 3.0
+    assert plain["by_price_source"]["provider"]["requests"] == 1
