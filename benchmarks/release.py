@@ -33,6 +33,7 @@ QUICK = {
     "paths": "cache,router,stack",
     "cache": "memory,chain,import",
     "batching": "combining,coalescing,killed,speed",
+    "costs": "record",
 }
 PACKAGES = ("numpy", "openai", "pydantic", "langchain-core", "llama-index-core", "redis")
 KEPT = ("benchmark", "section", "name", "value", "unit", "target", "note")
