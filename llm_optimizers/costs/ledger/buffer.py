@@ -122,11 +122,9 @@ class EntryBuffer:
             self._progress_at = time.monotonic()
             self._left.notify_all()
 
-    def work(self) -> bool:
-        """Note that the store works; return whether it had failed."""
-        with self.lock:
-            failed, self._trouble = self._trouble is not None, None
-            return failed
+    def work(self) -> None:
+        """Note that the store works."""
+        self._trouble = None
 
     def fail(self, error: StoreError, tried_at: float) -> bool:
         """Note that a try to write, begun at `tried_at`, failed; return if it is the first one."""

@@ -40,7 +40,7 @@ class Outcome(Protocol):
         """The store fails: entries wait in memory."""
 
     def mended(self) -> None:
-        """The store works again: what waited is written now."""
+        """The store works; called after every write."""
 
 
 class LedgerWriter:

@@ -309,7 +309,7 @@ def test_a_corrupt_file_loses_records_said_once_and_gives_no_summary(tmp_path, c
         with pytest.raises(StoreError, match="cannot be read"):
             ledger.summary()
     assert ledger.dropped == 6
-    assert [r.getMessage().count("are lost") for r in caplog.records] == [0, 1]
+    assert len(caplog.records) == 1
 
 
 def test_a_file_whose_table_was_dropped_raises_when_read(tmp_path):
@@ -354,7 +354,7 @@ def test_a_read_only_file_is_read_unless_records_wait_for_it(tmp_path, monkeypat
         with pytest.raises(StoreError, match="readonly"):
             ids(ledger)
     assert ledger.dropped == 2
-    assert [r.getMessage().count("are lost") for r in caplog.records] == [0, 1]
+    assert len(caplog.records) == 1
 
 
 def test_records_wait_in_order_while_a_disk_is_full(tmp_path, monkeypatch, caplog):
@@ -442,7 +442,7 @@ async def test_delayed_records_that_cannot_be_written_are_counted_as_dropped(tmp
         other.execute("COMMIT")
     ledger.close()
     assert ledger.dropped == 5
-    assert [r.getMessage().count("are lost") for r in caplog.records] == [0, 1]
+    assert len(caplog.records) == 1
 
 
 def test_a_folder_that_cannot_be_created_is_tried_again(tmp_path, caplog):

@@ -191,7 +191,6 @@ def test_an_outage_and_its_losses_are_events(path):
     ]
     losses = [each for each in seen if isinstance(each, RecordsLost)]
     assert sum(each.count for each in losses) == ledger.dropped > 0
-    assert [each.repeated for each in losses] == [False] + [True] * (len(losses) - 1)
 
 
 def test_a_clock_that_goes_back_delays_nothing(path, monkeypatch):
