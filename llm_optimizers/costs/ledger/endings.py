@@ -23,7 +23,7 @@ __all__ = ["KnownWriters", "known_writers", "write_before_signals_end"]
 _SHORT_S = 1.0
 _SIGNAL_S = 2.0
 _EXIT_S = 6.0  # more than a writer tries before it gives up
-_KNOWN_S = 0.1  # for a lock that is only held for microseconds
+_KNOWN_S = 1.0  # for a lock that is only held for microseconds
 _STOPPING = ("SIGTERM", "SIGHUP")
 
 
@@ -55,7 +55,9 @@ class KnownWriters:
 
     def wait_for(self, name: str) -> StoreError | None:
         """Have all written that goes to one store; return why something is not."""
-        errors = [each.wait() for each in self._all() if each.name == name]
+        with self._lock:
+            writers = [each for each in self._writers if each.name == name]
+        errors = [each.wait() for each in writers]
         return next((error for error in errors if error is not None), None)
 
     def write_all(self) -> None:
@@ -110,10 +112,12 @@ def _write_and_end(number: int, _: object) -> None:
 
     A handler that was set later may call this one, and then decides itself.
     """
-    known_writers.at_signal()
-    if signal.getsignal(number) is _write_and_end:
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+    try:
+        known_writers.at_signal()
+    finally:
+        if signal.getsignal(number) is _write_and_end:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
 
 known_writers = KnownWriters()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import Protocol
 
 from llm_optimizers.costs.ledger.buffer import EntryBuffer, Made
@@ -61,7 +62,8 @@ class LedgerWriter:
     def renew(self) -> None:
         """Begin without a thread, in a forked child."""
         self._thread: threading.Thread | None = None
-        self._entries: list[Entry] = []  # taken out of the buffer, not written yet
+        self._taken: deque[Entry | Made] = deque()  # out of the buffer, not made yet
+        self._entries: list[Entry] = []  # made, not written yet
         self._pause_s = _PAUSE_S
         self._gives_up_at: float | None = None
 
@@ -91,7 +93,13 @@ class LedgerWriter:
 
     def wait(self, seconds: float | None = None) -> StoreError | None:
         """Wait until all that was added so far is written or lost; see `EntryBuffer.wait`."""
-        return None if self.runs_here else self._buffer.wait(seconds)
+        if self.runs_here:
+            return None
+        if self._buffer.waiting and self._thread is None:
+            self._start()
+            if self._thread is None:  # it was tried here
+                return self._buffer.trouble if self._buffer.waiting else None
+        return self._buffer.wait(seconds)
 
     def close(self) -> None:
         """Write what waits, or give it up after a few seconds, and end the thread."""
@@ -127,30 +135,39 @@ class LedgerWriter:
         self._run_here()
 
     def _run(self) -> None:
-        while self._take(idle=_IDLE_S):
-            if not self._written():
-                self._wait_for_store()
+        try:
+            while self._take(idle=_IDLE_S):
+                if not self._written():
+                    self._wait_for_store()
+        finally:
+            self._leave()
 
     def _run_here(self) -> None:
         """Write all that waits, in a thread that is not the writer's."""
-        while self._take(idle=0.0):
-            if self._written():
-                continue
-            if not self._buffer.ending:
+        try:
+            while self._take(idle=0.0):
+                if not self._written():
+                    if not self._buffer.ending:
+                        return
+                    self._wait_for_store()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._buffer.lock:
+            if self.runs_here:
                 self._thread = None
-                return
-            self._wait_for_store()
 
     def _take(self, *, idle: float) -> bool:
         """Have entries to write; False if there are none, and the thread is to end."""
-        if not self._entries:
+        if not (self._entries or self._taken):
             with self._buffer.lock:
-                taken = self._buffer.take(idle=idle)
-                if not taken:
+                self._taken.extend(self._buffer.take(idle=idle))
+                if not self._taken:
                     self._thread = None
                     return False
-            for each in taken:
-                self._make(each)
+        while self._taken:
+            self._make(self._taken.popleft())
         return True
 
     def _make(self, entry: Entry | Made) -> None:
@@ -161,10 +178,15 @@ class LedgerWriter:
             entry()
         except Exception as error:  # noqa: BLE001 - a broken record must not lose the others
             self._outcome.lost(error)
-        self._buffer.end()
+        except BaseException as error:  # noqa: BLE001 - SystemExit, a cancellation: likewise
+            self._outcome.lost(RuntimeError(type(error).__name__))
+        finally:
+            self._buffer.end()
 
     def _written(self) -> bool:
         """Write the entries; False if the store fails, and those left are to be tried again."""
+        if not self._entries:
+            return True
         began = time.monotonic()
         try:
             try:
@@ -212,7 +234,8 @@ class LedgerWriter:
             self._buffer.pause(_LOCKED_PAUSE_S if locked else _LAST_PAUSE_S)
             return
         assert error is not None, "only called after a failure"
-        lost = len(self._entries) + self._buffer.empty()
+        lost = len(self._entries) + len(self._taken) + self._buffer.empty()
         self._entries.clear()
+        self._taken.clear()
         self._outcome.lost(error, lost)
         self._buffer.end(lost)

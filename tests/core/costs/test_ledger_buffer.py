@@ -129,6 +129,18 @@ def test_an_entry_that_no_store_could_keep_is_lost_alone(path, monkeypatch):
         assert ledger.dropped == 2
 
 
+async def test_whatever_the_making_of_a_record_raises_loses_no_other(path):
+    def leave():
+        raise SystemExit
+
+    with Ledger(path) as ledger:
+        ledger.record(make_record("first"))
+        ledger.record_made(leave)
+        ledger.record(make_record("last"))
+        assert ids(ledger) == ["first", "last"]
+        assert ledger.dropped == 1
+
+
 def test_an_entry_that_a_table_refuses_is_lost_alone(path):
     with Ledger(path) as ledger:
         ledger.record(make_record("before"))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import StoreError
 from tests.support.ledger_worker import make_record, record_and_return, record_and_stop
 
 ROOT = Path(__file__).parents[3]
@@ -23,6 +24,7 @@ START = """
 import os, signal, sys, threading, time
 from tests.support.ledger_worker import *
 from llm_optimizers.costs import Ledger
+from llm_optimizers.errors import StoreError
 
 def fifty(ledger):
     for number in range(50):
@@ -253,6 +255,25 @@ print(found == ["first", *map(str, range(5_000)), "last"], ledger.dropped)
     assert "StoreError\n" in shown
     assert "True 0\n" in shown
     assert shown.count("records wait in memory") == 1
+
+
+def test_without_new_threads_a_store_that_fails_keeps_records(path, monkeypatch):
+    path.write_bytes(b"This is no database, whatever its name says. " * 100)
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    ledger = Ledger(path)
+    ledger.record(make_record(0))
+    with pytest.raises(StoreError):
+        ledger.flush()
+    path.unlink()
+    ledger.record(make_record(1))
+    ledger.flush()
+    monkeypatch.undo()
+    assert ids(path) == ["0", "1"]
+    ledger.close()
 
 
 def test_without_new_threads_records_are_written_at_once(path, monkeypatch):
