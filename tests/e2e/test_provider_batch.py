@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -289,6 +290,28 @@ async def test_a_collect_that_times_out_says_how_many_requests_are_pending(
         batch.collect(job, timeout=0.01)
     with pytest.raises(TimeoutError, match="3 requests of"):
         await batch.acollect(job, timeout=0.01)
+
+
+def test_answers_that_a_ledger_could_not_keep_are_recorded_later(
+    sdk: OpenAI, tmp_path: Path
+) -> None:
+    """As after a full disk and a kill: the ledger that held them in memory is gone."""
+    path = tmp_path / "ledger.db"
+    path.write_bytes(b"This is no database, whatever its name says. " * 100)
+
+    def opened(ledger: Ledger) -> ProviderBatch:
+        client = OpenAIBatches(sdk)
+        return ProviderBatch(client, path=tmp_path / "batches.db", ledger=ledger, poll_s=0.001)
+
+    with Ledger(path) as failing, closing(opened(failing)) as batch:
+        job = batch.submit(questions(5))
+        assert len(batch.collect(job)) == 5
+        assert batch.status(job).finished
+    assert failing.dropped == 5
+    path.unlink()
+    with Ledger(path) as ledger, closing(opened(ledger)) as batch:
+        assert len(batch.collect(job)) == 5
+        check_ledger(ledger, 5)
 
 
 def test_five_thousand_requests_survive_two_kills(server: BatchServer, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from llm_optimizers.connections.opening import database_path
 from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
-from llm_optimizers.errors import ConfigurationError
+from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.types import ChatRequest, Clock
 
@@ -234,14 +234,23 @@ class ProviderBatch(NotPickled):
             yield from pause
 
     def _record_answers(self, job: str) -> None:
-        """Record new answers in the ledger, which ignores those it already has."""
+        """Record new answers in the ledger, which ignores those it already has.
+
+        They are marked once they are written, so that a process killed in between loses none.
+        """
         if self._ledger is None:
             return
         rows = self._journal.unrecorded(job)
-        for row in rows:
-            self._ledger.record(self._record(job, row))
-        if rows:
-            self._journal.mark_recorded(job, [row["position"] for row in rows])
+        if not rows:
+            return
+        try:
+            self._ledger.flush()  # those of the last time may still wait
+            for row in rows:
+                self._ledger.record(self._record(job, row))
+            self._ledger.flush()
+        except StoreError:
+            return  # the next time
+        self._journal.mark_recorded(job, [row["position"] for row in rows])
 
     def _record(self, job: str, row: sqlite3.Row) -> CallRecord:
         context, usage = RequestContext.load(row["context"]), Usage(**json.loads(row["usage"]))

@@ -664,7 +664,7 @@ def forked(work: Callable[[], object]) -> Iterator[None]:
     assert status == 0
 
 
-LOG_MB = 24
+LOG_MB = 16
 """More than a log may hold before it is emptied, with what is written at once."""
 
 
@@ -709,7 +709,7 @@ def test_the_log_stays_small_though_somebody_reads_at_every_commit(
             put_megabyte(database)
             largest = max(largest, logged_mb(path))
         stop_reading()
-    assert 10 < largest < LOG_MB
+    assert 5 < largest < LOG_MB
 
 
 def test_somebody_who_reads_for_long_stops_no_writer_and_then_the_log_is_emptied(
