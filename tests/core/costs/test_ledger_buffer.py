@@ -115,20 +115,6 @@ def test_a_thread_does_not_wait_for_room_while_the_store_fails(path):
     assert ledger.dropped == 10_005
 
 
-def test_an_entry_that_no_store_could_keep_is_lost_alone(path, monkeypatch):
-    gate = Gate()
-    writes_through(gate, path, monkeypatch)
-    with Ledger(path) as ledger:
-        ledger.record(make_record("first"))
-        ledger.note("label", {}, id="\ud800")
-        ledger.record(make_record("second"))
-        ledger.note("\ud800", {})
-        ledger.record(make_record("third"))
-        gate.open()
-        assert ids(ledger) == ["first", "second", "third"]
-        assert ledger.dropped == 2
-
-
 async def test_whatever_the_making_of_a_record_raises_loses_no_other(path):
     def leave():
         raise SystemExit
