@@ -29,6 +29,7 @@ _FULL = 1_000  # entries with which a thread waits, so that a killed process los
 _MANY = _FULL // 2  # are written at once: others come in while they are written
 _GATHER_S = 0.1  # so that a lone entry is in the file within 0.2 seconds
 _ROOM_S = 5.0  # for which a thread waits for room while nothing gets written
+_LITTLE_S = 0.02  # for which it waits then, so that the buffer fills up slowly
 _LOCKED_S = 5.0  # for which a reader waits for another process's lock
 _LOOK_S = 0.05  # between two looks whether the main thread has ended
 
@@ -74,8 +75,8 @@ class EntryBuffer:
     def add(self, entry: Entry | Made) -> None:
         """Add an entry; while 1,000 wait, a thread waits for room and an event loop does not.
 
-        A thread waits no longer once nothing has been written for five seconds, or if the store
-        fails.
+        Once nothing has been written for five seconds a thread waits for 20 milliseconds only, and
+        not at all if the store fails for another reason than a lock.
 
         Raises:
             StoreError: the ledger is closed, or too many entries wait.
@@ -200,6 +201,9 @@ class EntryBuffer:
         while self.waiting >= _FULL and not self.closed:
             left = self._progress_at + _ROOM_S - time.monotonic()
             fails = self._trouble is not None and not isinstance(self._trouble, BusyError)
-            if fails or left <= 0:
+            if fails:
+                return
+            if left <= 0:
+                self._left.wait(_LITTLE_S)
                 return
             self._left.wait(min(left, _LOOK_S))
