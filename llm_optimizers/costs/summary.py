@@ -7,7 +7,7 @@ counted separately: an unpriced call is neither free nor a saving.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -247,7 +247,7 @@ def dollars(amount: Decimal | None) -> str:
 
 
 def _plain(part: StrategySaving | Breakdown) -> dict[str, float]:
-    values = asdict(part).items()
+    values = ((name, getattr(part, name)) for name in part.__slots__)  # there may be thousands
     return {name: float(v) if isinstance(v, Decimal) else v for name, v in values}
 
 
