@@ -102,7 +102,7 @@ def test_a_full_disk_does_not_fail_a_call(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("store:") == 1
+    assert done.stderr.count("the cache's store failed") == 1
     check(path, {})
     with closing(ResponseCache[str](path=path)) as cache:
         assert cache.answer(asked("shoes", 0), live).value == "first"

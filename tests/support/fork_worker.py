@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
@@ -33,7 +34,7 @@ from llama_index_llm_optimizers import BatchedLLM, CachedLLM, RoutedLLM
 from llama_index_llm_optimizers import HybridCache as HybridCacheOfLlamaIndex
 from llm_optimizers.batching import Coalescer, JobQueue
 from llm_optimizers.connections.forks import Unforked
-from llm_optimizers.costs import Ledger
+from llm_optimizers.costs import Ledger, ModelPrice, PriceBook
 from llm_optimizers.embeddings import StaticEmbedder
 from llm_optimizers.failures import WarningLog
 from llm_optimizers.forks import ProcessLock
@@ -160,7 +161,8 @@ def embedder(folder: str) -> Use:
 
 
 def ledger(folder: str) -> Use:
-    book = Ledger(f"{folder}/l.sqlite")
+    free = ModelPrice(input=Decimal(0), output=Decimal(0))
+    book = Ledger(f"{folder}/l.sqlite", prices=PriceBook({"unknown": free}))
 
     def use(text: str) -> None:
         chat = FakeListChatModel(responses=["yes"], callbacks=[CostCallbackHandler(book)])

@@ -322,6 +322,8 @@ def _in_child(found: Any) -> None:
 _heard: list[Event] = []
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("holding", [False, True], ids=["idle", "while-a-listener-runs"])
 def test_a_forked_child_keeps_the_listeners(holding: bool) -> None:
     context = multiprocessing.get_context("fork")
