@@ -69,16 +69,17 @@ class Outcome:
 def call_of(info: CallInfo, outcome: Outcome) -> Call:
     """Return the call that an LLM's own start and end events describe."""
     failed = outcome.failure or Failure()
+    report = failed.reported if failed.progress == "answered" else outcome.reported
     return Call(
         id=info.id,
         time=info.started,
         asked=info.model,
-        answered=outcome.reported.model or failed.reported.model,
+        answered=report.model,
         provider=provider_of(info.class_name),
-        reported=outcome.reported.usage or failed.reported.usage,
-        tier=outcome.reported.tier,
-        billed=outcome.reported.cost,
-        suspicious=outcome.reported.suspicious,
+        reported=report.usage,
+        tier=report.tier,
+        billed=report.cost,
+        suspicious=report.suspicious,
         context=info.context,
         attribution=info.attribution,
         latency_s=outcome.latency_s,

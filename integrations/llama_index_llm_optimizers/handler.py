@@ -233,7 +233,7 @@ class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
             return
 
         def count() -> Usage | None:
-            info, said = call.info, "".join(call.deltas)
+            info, said = call.info, call.said
             return count_usage(
                 self._counter, info.model, info.messages, info.params, call.last, said=said
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from llama_index_llm_optimizers.account import CallInfo, Outcome
@@ -43,6 +44,12 @@ class InFlightCall:
         if reply.delta:
             self.deltas.append(reply.delta)
         add_reply(self.report, reply)
+
+    @property
+    def said(self) -> str:
+        """The deltas so far, "" if each contains those before it, as some LLMs give them."""
+        repeat = all(after.startswith(before) for before, after in pairwise(self.deltas))
+        return "" if repeat else "".join(self.deltas)
 
     def outcome(self, failure: Failure | None) -> Outcome:
         """Return how the call ended."""

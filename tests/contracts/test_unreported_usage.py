@@ -103,7 +103,10 @@ def test_both_frameworks_estimate_the_same() -> None:
 
     now = datetime.now(UTC)
     facts = [
-        [replace(record, id="", time=now, latency_s=None) for record in counted(each, script)]
+        [
+            replace(record, id="", time=now, latency_s=None, tags={})
+            for record in counted(each, script)
+        ]
         for each in sorted(FRAMEWORKS)
     ]
     assert facts[0] == facts[1]

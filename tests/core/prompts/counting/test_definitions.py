@@ -175,3 +175,24 @@ def test_a_completions_prompt_has_no_framing() -> None:
 )
 def test_odd_settings_do_not_stop_a_count(params: Mapping[str, Any]) -> None:
     assert asked(params) < 40
+
+
+def test_the_api_references_example_is_estimated_within_a_token_in_sixteen() -> None:
+    """OpenAI's reference of chat completions, "Functions": 82 tokens of prompt, 17 of answer."""
+    place = {"type": "string", "description": "The city and state, e.g. San Francisco, CA"}
+    unit = {"type": "string", "enum": ["celsius", "fahrenheit"]}
+    tool = {
+        "name": "get_current_weather",
+        "description": "Get the current weather in a given location",
+        "parameters": {
+            "type": "object",
+            "properties": {"location": place, "unit": unit},
+            "required": ["location"],
+        },
+    }
+    asked = Message(role="user", content="What's the weather like in Boston today?")
+    call = ToolCall(id="1", name="get_current_weather", arguments='{\n"location": "Boston, MA"\n}')
+    request = ChatRequest(messages=(asked,), model=MODEL, params={"tools": [tool]})
+    used = counter.count_call(request, Message(role="assistant", tool_calls=(call,)))
+    assert abs(used.input_tokens / 82 - 1) < 1 / 16
+    assert abs(used.output_tokens / 17 - 1) < 1 / 16
