@@ -136,7 +136,7 @@ def test_hours_of_a_contract_are_a_cost_of_the_period(path, tmp_path):
     )
     assert day["fixed_costs"] == {"vllm/mine": 24 * 5}
     shown = run(path, "--prices", file).output
-    assert "Paid by the hour in this period" in shown
+    assert "Paid by the hour" in shown
     assert "$145.00" in shown
     assert "Paid by the hour" not in run(path).output
 
