@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, Role
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.answered import model_to_price
@@ -329,7 +330,7 @@ class Call:
             kind=self.kind,
             estimated=estimated or (served is not None and served.estimated),
             suspicious=self.suspicious,
-            billed=billed,
+            billed=None if billed is None else dollars_or_none(billed),
         )
 
     def _shared(self, prices: PriceBook, share: CallShare, used: Usage) -> CallRecord:
@@ -339,14 +340,15 @@ class Call:
         provider billed for the share gives what a separate call would have been billed, in
         proportion to the prices.
         """
+        billed = None if self.billed is None else dollars_or_none(self.billed)
         if self.status == "error" or share.alone is None:
-            return self._priced(prices, used, billed=self.billed, estimated=share.counted)
+            return self._priced(prices, used, billed=billed, estimated=share.counted)
         served: ServedAnswer | None = None
         guessed = share.estimated or share.counted
         if share.served:
             served = ServedAnswer(tier=share.served, usage=share.alone, estimated=guessed)
         bill = self._bill(prices, used)
-        alone = self.billed
+        alone = billed
         if alone is not None and used != share.alone:
             separate = self._bill(prices, share.alone).cost
             alone = None if separate is None else in_proportion(separate, alone, bill)
@@ -362,12 +364,12 @@ class Call:
             return record
         baseline = record.baseline_usage or record.usage
         record = replace(record, usage=used, baseline_usage=baseline)
-        cost = bill.cost if self.billed is None else self.billed
+        cost = bill.cost if billed is None else billed
         if record.cost is None or cost is None:
             unknown: dict[str, Any] = dict.fromkeys(
                 ("priced_by", "unpriced", "at_least", "baseline_cost")
             )
-            known = unknown | priced_by(bill, self.billed)
+            known = unknown | priced_by(bill, billed)
             return replace(record, cost=cost, savings=(), **known)
         basis: Basis = "estimated" if guessed else "measured"
         saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)

@@ -27,7 +27,7 @@ from llm_optimizers.arguments import (
     optional,
     string,
 )
-from llm_optimizers.costs.amounts import EXACT, dollars_or_none
+from llm_optimizers.costs.amounts import EXACT
 from llm_optimizers.costs.prices.bill import Bill
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
@@ -192,10 +192,11 @@ def price_call(
     one_of("basis", basis, get_args(Basis))
     one_of("kind", kind, get_args(CallKind))
     flag("estimated", estimated)
+    optional(amount, "billed", billed, least=0)
     one_of("baseline_tier", baseline_tier, get_args(ServiceTier))
     made = _Variant(model=model, provider=provider, tier=tier, usage=usage)
     base = _baseline(made, baseline_model, baseline_provider, baseline_usage, baseline_tier)
-    costs = _Costs.of(prices, time, made, None if billed is None else dollars_or_none(billed))
+    costs = _Costs.of(prices, time, made, billed)
     hit = hit_strategy is not None
     spent = sum(overhead.values(), _ZERO)
     own = spent if hit else costs.made_cost

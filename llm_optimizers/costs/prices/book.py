@@ -233,6 +233,8 @@ class PriceBook(WarmsUp, PickledAsArguments):
         Raises:
             ConfigurationError: `since` is after `until`.
         """
+        for name, given in (("since", since), ("until", until)):
+            instance(name, given, datetime, give="a datetime, such as datetime.now(UTC)")
         start, end = self._moment(since), self._moment(until)
         if start > end:
             refuse("since", str(since), f"a time before until, {until}")

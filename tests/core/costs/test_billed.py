@@ -44,9 +44,9 @@ def test_it_is_the_cost_whatever_the_prices_say(model: str) -> None:
 
 @pytest.mark.parametrize("billed", [D(-1), D("NaN"), D("Infinity"), D("1e99")])
 def test_what_is_no_amount_is_not_believed(billed: Decimal) -> None:
-    record = call(billed=billed)
+    record = replace(CALL, billed=billed).record(BOOK)
     assert (record.cost, record.priced_by) == (D(1), "own")
-    assert call(model="unlisted", billed=billed).cost is None
+    assert replace(CALL, asked="unlisted", billed=billed).record(BOOK).cost is None
 
 
 def test_a_fee_without_a_price_is_in_what_was_billed() -> None:
