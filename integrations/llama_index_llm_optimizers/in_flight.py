@@ -40,9 +40,10 @@ class InFlightCall:
 
     def add_reply(self, reply: Reply) -> None:
         """Add a chunk, or the whole response."""
-        self.last = reply
-        if reply.delta:
+        # The end of a stream brings its last chunk again.
+        if reply.delta and reply is not self.last:
             self.deltas.append(reply.delta)
+        self.last = reply
         add_reply(self.report, reply)
 
     @property

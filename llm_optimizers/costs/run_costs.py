@@ -11,7 +11,8 @@ from decimal import Decimal
 from llm_optimizers.arguments import refuse
 from llm_optimizers.costs.attribution import attributed, block_names, innermost_block
 from llm_optimizers.costs.ledger import Ledger
-from llm_optimizers.costs.runs import is_in_run, within_run
+from llm_optimizers.costs.records import CallRecord
+from llm_optimizers.costs.runs import is_in_run, roots_of, within_run
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
 
@@ -31,13 +32,23 @@ class RunCosts:
         Raises:
             StoreError: the ledger cannot be read.
         """
-        records = (each for each in self.ledger.records() if is_in_run(each.tags, self.id))
-        return summarise(records)
+        return summarise(self._records())
 
     @property
     def cost(self) -> Decimal:
         """The dollars of the calls that have a price; `summary().unpriced` counts the others."""
         return self.summary().cost
+
+    def _records(self) -> Iterator[CallRecord]:
+        """Find the records by an index; look at all only for a run that nothing is known of."""
+        found = False
+        for root in dict.fromkeys([self.id, *roots_of(self.id)]):
+            for record in self.ledger.records(run=root):
+                if is_in_run(record.tags, self.id):
+                    found = True
+                    yield record
+        if not found:
+            yield from (each for each in self.ledger.records() if is_in_run(each.tags, self.id))
 
 
 class TellsRunCosts:

@@ -36,6 +36,7 @@ __all__ = [
     "RunTree",
     "Surroundings",
     "is_in_run",
+    "roots_of",
     "within_run",
 ]
 
@@ -255,12 +256,14 @@ def _attribution(run: _Run, said: Names) -> Attribution:
 
 def _set_run(tags: dict[str, str], root: str) -> None:
     """Set the root; a run that a block began inside it stands beside it."""
+    if not root:
+        return
     inner = tags.get("run", root)
-    if root:
-        tags["run"] = root
-    if inner != root and root:
-        parts = [quote(inner, safe=""), *filter(None, [tags.get(SUBRUN)])]
-        tags[SUBRUN] = "/".join(parts)
+    tags["run"] = root
+    if inner != root:
+        tags[SUBRUN] = "/".join([quote(inner, safe=""), *filter(None, [tags.get(SUBRUN)])])
+    if SUBRUN in tags:
+        _ROOTS.add(tags[SUBRUN], root)
 
 
 def within_run(names: Names, run: str) -> dict[str, str]:
@@ -269,6 +272,33 @@ def within_run(names: Names, run: str) -> dict[str, str]:
         return {"run": run}
     outer = names.get(SUBRUN)
     return {"run": names["run"], SUBRUN: "/".join([*filter(None, [outer]), quote(run, safe="")])}
+
+
+class _Roots:
+    """The roots of the last runs that were begun inside others."""
+
+    def __init__(self) -> None:
+        self._roots: OrderedDict[str, set[str]] = OrderedDict()
+        self._lock = ProcessLock()
+
+    def add(self, subruns: str, root: str) -> None:
+        with self._lock:
+            for run in subruns.split("/"):
+                self._roots.setdefault(run, set()).add(root)
+                if len(self._roots) > _REMEMBERED:
+                    self._roots.popitem(last=False)
+
+    def of(self, run: str) -> list[str]:
+        with self._lock:
+            return [*self._roots.get(quote(run, safe=""), ())]
+
+
+_ROOTS = _Roots()
+
+
+def roots_of(run: str) -> list[str]:
+    """Return the roots of a run that this process began inside others, as far as remembered."""
+    return _ROOTS.of(run)
 
 
 def is_in_run(tags: Names, run: str) -> bool:

@@ -433,8 +433,8 @@ class LocalLLM(CustomLLM):
     def stream_complete(
         self, prompt: str, formatted: bool = False, **kwargs: Any
     ) -> Generator[CompletionResponse, None, None]:
-        for text in ("all", "all of it"):
-            yield CompletionResponse(text=text, delta=text)
+        yield CompletionResponse(text="all", delta="all")
+        yield CompletionResponse(text="all of it", delta=" of it")
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
