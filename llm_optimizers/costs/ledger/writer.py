@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from llm_optimizers.costs.ledger.buffer import EntryBuffer, Made
@@ -46,12 +47,17 @@ class Outcome(Protocol):
 class LedgerWriter:
     """Writes entries to a store, in the order they were added; see the module.
 
+    `beside` is called in the thread after something was written. It never raises.
+
     Safe to share between threads and event loops, and in forked children.
     """
 
-    def __init__(self, store: LedgerStore, outcome: Outcome) -> None:
+    def __init__(
+        self, store: LedgerStore, outcome: Outcome, *, beside: Callable[[], None] | None = None
+    ) -> None:
         self.name = store.name
         self._store = store
+        self._beside = beside
         self._outcome = outcome
         self._buffer = EntryBuffer(store.name)
         self.renew()
@@ -130,6 +136,8 @@ class LedgerWriter:
         while self._take(idle=_IDLE_S):
             if not self._written():
                 self._wait_for_store()
+            elif self._beside is not None and not self._buffer.ending:
+                self._beside()
 
     def _run_here(self) -> None:
         """Write all that waits, in a thread that is not the writer's."""

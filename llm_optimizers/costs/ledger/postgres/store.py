@@ -46,8 +46,7 @@ class PostgresLedgerStore:
 
         create: make the tables if there are none.
 
-    A server that is down, that starts, or that has no connection left raises `BusyError`. An entry
-    that it refuses raises `ValueError`.
+    An entry that the server refuses raises `ValueError`: the others can be written.
 
     Raises:
         ConfigurationError: the URL is not one of PostgreSQL.
