@@ -270,6 +270,8 @@ class PostgresLedgerStore:
     def _is_right(self, hour: int) -> bool:
         def compare(connection: sa.Connection) -> bool:
             hours = Hours(connection, self._tables)
+            if hours.stale(Period(first=hour, end=hour + 1, edges=())):
+                return False
             kept = hours.kept(hour)
             found = hours.tally(hour * HOUR, (hour + 1) * HOUR)
             return hours.is_pruned(hour) or (kept is not None and kept.same(found))
