@@ -30,7 +30,7 @@ Since = Annotated[
 Until = Annotated[
     datetime | None, typer.Option(formats=FORMATS, help="Only calls before this time, UTC.")
 ]
-_WAIT_S = 5.0  # for another process that writes
+_WAIT_S = 2.0  # for another process that writes
 
 
 def is_url(place: str) -> bool:

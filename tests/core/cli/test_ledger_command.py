@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 from llm_optimizers.cli.app import app
 from llm_optimizers.costs import CallRecord, Ledger, Usage
 from support.postgres_server import PASSWORD, PostgresProcess
+from support.waiting import eventually
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 COMMAND = str(Path(sys.executable).with_name("llm-optimizers"))
@@ -197,21 +198,20 @@ def test_a_ledger_is_not_merged_into_itself(tmp_path: Path) -> None:
 
 
 def test_a_merge_that_was_stopped_is_repeated(tmp_path: Path) -> None:
-    one = written(str(tmp_path / "one.db"), range(4_000))
+    one = written(str(tmp_path / "one.db"), range(2_000))
     target = str(tmp_path / "target.db")
     process = subprocess.Popen(
         [COMMAND, "ledger", "merge", one, "--into", target],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    while not Path(target).exists() and process.poll() is None:
-        pass
+    eventually(lambda: Path(target).exists() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode in (0, 130)
     assert b"Traceback" not in errors
     run("merge", one, "--into", target)
-    assert ids(target) == [f"call {n}" for n in range(4_000)]
+    assert ids(target) == [f"call {n}" for n in range(2_000)]
     assert found("check", target)["right"]
 
 

@@ -211,7 +211,11 @@ def test_what_is_beside_the_requests_is_in_the_dollars_only():
         tags = {"user": "u", "run": "r", "subrun": "s", "step": "plan"}
         return CallRecord(
             **{
-                **{"id": str(number), "time": AT, "usage": usage, "tags": tags, **fields},
+                "id": str(number),
+                "time": AT,
+                "usage": usage,
+                "tags": tags,
+                **fields,
                 **changes,
             }
         )
