@@ -88,6 +88,7 @@ class PostgresServer:
         self._wait = wait
         self._seconds = seconds
         self._lock = ProcessLock()
+        self._ends = ProcessLock()
         self._engine: sa.Engine | None = None
         self._ready = False
         renew_in_children(self)
@@ -119,7 +120,7 @@ class PostgresServer:
         or if the tables are gone: what is written twice has the same id.
         """
         for first in (True, False):
-            deadline = _Deadline(self._seconds if seconds is None else seconds)
+            deadline = _Deadline(self._seconds if seconds is None else seconds, self._ends)
             try:
                 with self._connected().connect() as connection, deadline.of(connection):
                     with connection.begin():
@@ -179,10 +180,10 @@ class PostgresServer:
 class _Deadline:
     """Ends a connection from outside: psycopg waits for an answer as long as it takes."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, lock: ProcessLock) -> None:
         self.seconds = seconds
         self.passed = self._done = False
-        self._lock = threading.Lock()
+        self._lock = lock
 
     @contextmanager
     def of(self, connection: sa.Connection) -> Iterator[None]:
