@@ -93,7 +93,8 @@ class LedgerStore(Protocol):
         """Return the hours since 1970 whose kept totals are wrong; `repair` mends them.
 
         It also makes those that are missing, or that counted other calls than there are. Nobody
-        believes these: the next report makes them again. A pruned hour has no calls to compare with.
+        believes these: the next report makes them again. A pruned hour has no calls to compare
+        with.
         """
 
     def prune(self, before: int, *, most: int) -> int:
