@@ -251,7 +251,7 @@ def _findings(
         some = ", ".join(_hour(hour) for hour in hours[:_SHOWN_HOURS])
         more = f" and {len(hours) - _SHOWN_HOURS:,} more" if len(hours) > _SHOWN_HOURS else ""
         end = "made again" if repair else "use --repair to make them again"
-        lines.append(f"the sums of {len(hours):,} hours are wrong or missing ({some}{more}); {end}")
+        lines.append(f"the sums of {len(hours):,} hours are wrong ({some}{more}); {end}")
     else:
         lines.append("the sums by hour are right")
     return lines

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from llm_optimizers.cli.output import console
 from llm_optimizers.cli.reading import copy_to_read, existing_file
+from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.ledger.opening import store_at
 from llm_optimizers.costs.ledger.store import LedgerStore
 
@@ -30,7 +31,7 @@ Since = Annotated[
 Until = Annotated[
     datetime | None, typer.Option(formats=FORMATS, help="Only calls before this time, UTC.")
 ]
-_WAIT_S = 5.0  # for another process that writes
+_WAIT_S = 2.0  # for another process that writes
 
 
 def is_url(place: str) -> bool:
@@ -53,6 +54,23 @@ def ledger_to_read(place: str) -> Iterator[LedgerStore]:
     with copy_to_read(Path(place), KIND) as copy, closing(store_at(copy, None, wait=0)) as store:
         store.open()
         yield store
+
+
+@contextmanager
+def account_to_read(place: str) -> Iterator[Ledger]:
+    """Open a ledger that exists as a `Ledger`; see `ledger_to_read`.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    if is_url(place):
+        with closing(store_at(None, place, wait=_WAIT_S, create=False)) as store:
+            store.open()
+        with Ledger(url=place) as account:
+            yield account
+        return
+    with copy_to_read(Path(place), KIND) as copy, Ledger(copy) as account:
+        yield account
 
 
 @contextmanager

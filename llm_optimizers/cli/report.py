@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,11 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from llm_optimizers.cli.ledger_places import Place, account_to_read, is_url
 from llm_optimizers.cli.output import AsJSON, cell, console, exit_on_error, print_json
 from llm_optimizers.cli.prices import Contract, prices_of
-from llm_optimizers.cli.reading import copy_to_read
 from llm_optimizers.cli.router import experiment_table
-from llm_optimizers.costs import Ledger, Summary
+from llm_optimizers.costs import Summary
 from llm_optimizers.costs.summary import Breakdown, dollars
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.true_effect import true_effect
@@ -30,7 +31,7 @@ _SHOWN = 10
 
 
 def report(
-    ledger: Annotated[Path, typer.Argument(help="The ledger's file.", exists=True, dir_okay=False)],
+    ledger: Place,
     since: Annotated[
         datetime | None, typer.Option(formats=_FORMATS, help="Only calls from this time on, UTC.")
     ] = None,
@@ -60,10 +61,12 @@ def report(
     Example: `llm-optimizers report costs.sqlite --since 2026-11-01 --premium gpt-4o`
     """
     fixed: dict[str, Decimal] = {}
+    if not is_url(ledger) and not os.access(ledger, os.R_OK):
+        raise typer.BadParameter(f"there is no ledger at {ledger} that this user may read")
     with exit_on_error():
         if run is not None and (since is not None or until is not None):
             raise ConfigurationError("--run shows all of a run: leave --since and --until out")
-        with copy_to_read(ledger, "cost ledger") as copy, Ledger(copy) as account:
+        with account_to_read(ledger) as account:
             if run is None:
                 summary = account.summary(premium_model=premium, since=since, until=until)
                 arms = {name: comparison_rows(rows) for name, rows in experiments(account).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import shutil
@@ -11,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +75,7 @@ class PostgresProcess:
             cwd=self.folder,
             user=self._user,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
         limit = time.monotonic() + 60
         while not self._answers():
@@ -154,6 +156,12 @@ class PostgresProcess:
         children: Any = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         for pid in (process.pid, *map(int, children.read_text().split())):
             os.kill(pid, number)
+
+
+def _end_with_parent() -> None:
+    """Have this process ended when the one that tests is killed (Linux: PR_SET_PDEATHSIG)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
 def _other_user() -> str | None:

@@ -20,11 +20,20 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
-from llm_optimizers.arguments import function, instance, optional, string, text, with_methods
+from llm_optimizers.arguments import (
+    function,
+    instance,
+    number,
+    optional,
+    string,
+    text,
+    with_methods,
+)
 from llm_optimizers.costs.ledger.endings import known_writers, write_before_signals_end
 from llm_optimizers.costs.ledger.fields import micros
 from llm_optimizers.costs.ledger.losses import Losses
 from llm_optimizers.costs.ledger.opening import store_at
+from llm_optimizers.costs.ledger.retention import Retention
 from llm_optimizers.costs.ledger.store import Stored
 from llm_optimizers.costs.ledger.unpriced import UnpricedModels
 from llm_optimizers.costs.ledger.writer import LedgerWriter
@@ -45,6 +54,7 @@ T = TypeVar("T")
 
 _ALWAYS = 2**63 - 1
 _PAGE = 1_000
+_MOST_DAYS = 1_000_000
 _WAIT = 1.0  # seconds that a reader waits for another process that is writing
 
 
@@ -66,6 +76,10 @@ class Ledger(WarmsUp, PickledAsArguments):
     and are still tried for a second after `close` or the end of the process (five while it is
     locked). `dropped` counts those that were lost.
 
+    With `keep_days` older calls are deleted once a day, an hour of them at a time, after something
+    was written. Reports keep the sums of whole hours; single calls and the sums of runs are
+    gone. Notes stay: `llm-optimizers ledger prune --kind` deletes them.
+
     Raises:
         SchemaError: the file holds a ledger of another version, or another program's tables.
         ImportError: `url` needs the extra `postgres`.
@@ -77,14 +91,19 @@ class Ledger(WarmsUp, PickledAsArguments):
         *,
         url: str | None = None,
         prices: PriceBook | None = None,
+        keep_days: float | None = None,
         clock: Clock = time.time,
     ) -> None:
         self.prices = PriceBook() if prices is None else instance("prices", prices, PriceBook)
         self._clock = function("clock", clock)
+        optional(number, "keep_days", keep_days, above=0, most=_MOST_DAYS)
         self._store = store_at(path, url, wait=_WAIT)
         self._losses = Losses(self._store.name)
         self._unpriced = UnpricedModels()
-        self._writer = LedgerWriter(self._store, self._losses)
+        retention = None if keep_days is None else Retention(self._store, keep_days, self._clock)
+        self._writer = LedgerWriter(
+            self._store, self._losses, beside=None if retention is None else retention.step
+        )
         self._lasting = url is not None or self._store.path is not None
         self._sources: weakref.WeakSet[RecordSource] = weakref.WeakSet()
         self._sources_lock = ProcessLock()

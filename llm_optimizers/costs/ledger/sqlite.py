@@ -245,9 +245,10 @@ class SQLiteLedgerStore:
             hours = Hours(connection, Words(connection))
             if hours.is_pruned(hour):
                 return True
-            kept = hours.kept(hour)
-            right = kept is not None and kept.same(_tally(connection, hour))
-        if not right and repair:
+            stale = bool(hours.stale(Period(first=hour, end=hour + 1, edges=())))
+            kept = None if stale else hours.kept(hour)
+            right = stale or (kept is not None and kept.same(_tally(connection, hour)))
+        if repair and (stale or not right):
             with self._database.transaction() as connection:
                 found = _tally(connection, hour)
                 hours = Hours(connection, Words(connection))

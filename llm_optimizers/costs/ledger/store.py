@@ -90,9 +90,11 @@ class LedgerStore(Protocol):
         """
 
     def check(self, *, repair: bool) -> Sequence[int]:
-        """Return the hours since 1970 whose kept totals are missing or wrong; `repair` mends them.
+        """Return the hours since 1970 whose kept totals are wrong; `repair` mends them.
 
-        A pruned hour has no calls to compare with.
+        It also makes those that are missing, or that counted other calls than there are. Nobody
+        believes these: the next report makes them again. A pruned hour has no calls to compare
+        with.
         """
 
     def prune(self, before: int, *, most: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from llm_optimizers.costs.ledger.buffer import EntryBuffer, Made
@@ -47,12 +48,17 @@ class Outcome(Protocol):
 class LedgerWriter:
     """Writes entries to a store, in the order they were added; see the module.
 
+    `beside` is called in the thread after something was written. It never raises.
+
     Safe to share between threads and event loops, and in forked children.
     """
 
-    def __init__(self, store: LedgerStore, outcome: Outcome) -> None:
+    def __init__(
+        self, store: LedgerStore, outcome: Outcome, *, beside: Callable[[], None] | None = None
+    ) -> None:
         self.name = store.name
         self._store = store
+        self._beside = beside
         self._outcome = outcome
         self._buffer = EntryBuffer(store.name)
         self.renew()
@@ -64,6 +70,7 @@ class LedgerWriter:
         self._thread: threading.Thread | None = None
         self._taken: deque[Entry | Made] = deque()  # out of the buffer, not made yet
         self._entries: list[Entry] = []  # made, not written yet
+        self._stands_for_entry = False  # a function that is called and has added none yet
         self._pause_s = _PAUSE_S
         self._gives_up_at: float | None = None
 
@@ -84,7 +91,10 @@ class LedgerWriter:
             StoreError: the ledger is closed, or too many entries wait.
         """
         if self.runs_here and isinstance(entry, CallRecord | LedgerNote):
-            self._buffer.count_one_more()
+            if self._stands_for_entry:
+                self._stands_for_entry = False
+            else:
+                self._buffer.count_one_more()
             self._entries.append(entry)
             return
         self._buffer.add(entry)
@@ -139,6 +149,8 @@ class LedgerWriter:
             while self._take(idle=_IDLE_S):
                 if not self._written():
                     self._wait_for_store()
+                elif self._beside is not None and not self._buffer.ending:
+                    self._beside()
         finally:
             self._leave()
 
@@ -174,6 +186,8 @@ class LedgerWriter:
         if isinstance(entry, CallRecord | LedgerNote):
             self._entries.append(entry)
             return
+        # Its first entry takes its place among those that are waited for, until that is written.
+        self._stands_for_entry = True
         try:
             entry()
         except Exception as error:  # noqa: BLE001 - a broken record must not lose the others
@@ -181,7 +195,9 @@ class LedgerWriter:
         except BaseException as error:  # noqa: BLE001 - SystemExit, a cancellation: likewise
             self._outcome.lost(RuntimeError(type(error).__name__))
         finally:
-            self._buffer.end()
+            if self._stands_for_entry:
+                self._stands_for_entry = False
+                self._buffer.end()
 
     def _written(self) -> bool:
         """Write the entries; False if the store fails, and those left are to be tried again."""

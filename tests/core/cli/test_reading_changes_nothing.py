@@ -27,6 +27,10 @@ COMMAND = str(Path(sys.executable).with_name("llm-optimizers"))
 SHOWING: dict[str, Callable[[Path], list[str]]] = {
     "report": lambda path: ["report", str(path)],
     "report --json": lambda path: ["report", str(path), "--json"],
+    "ledger check": lambda path: ["ledger", "check", str(path)],
+    "ledger export": lambda path: ["ledger", "export", str(path)],
+    "ledger prune": lambda path: ["ledger", "prune", str(path), "--older-than", "1d"],
+    "ledger merge": lambda path: ["ledger", "merge", str(path), "--into", "x.db", "--dry-run"],
     "experiments": lambda path: ["router", "experiments", str(path)],
     "queue stats": lambda path: ["queue", "stats", "--path", str(path)],
     "dead list": lambda path: ["queue", "dead", "list", "--path", str(path)],

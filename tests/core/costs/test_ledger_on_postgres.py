@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llm_optimizers.costs import CallRecord, Usage
+from llm_optimizers.costs import CallRecord, Ledger, Usage
 from llm_optimizers.costs.ledger.postgres import PostgresLedgerStore
 from llm_optimizers.errors import BusyError, ConfigurationError, SchemaError, StoreError
 from support.postgres_server import PASSWORD, PostgresProcess
@@ -97,9 +98,9 @@ def test_a_server_that_was_started_again_is_used_again(make, postgres):
     store.write([call("2")], wait=5)
     postgres.stop()
     try:
-        with pytest.raises(BusyError, match=r"cannot be reached.*is it up"):
+        with pytest.raises(StoreError, match=r"cannot be reached.*is it up"):
             store.write([call("3")], wait=5)
-        with pytest.raises(BusyError, match="cannot be reached"):
+        with pytest.raises(StoreError, match="cannot be reached"):
             ids(store)
     finally:
         postgres.start()
@@ -112,7 +113,7 @@ def test_a_server_that_hangs_is_given_up(make, postgres):
     store.write([call("1")], wait=5)
     postgres.pause()
     try:
-        with pytest.raises(BusyError, match=r"did not answer within 0\.5 s"):
+        with pytest.raises(StoreError, match=r"did not answer within 0\.5 s"):
             store.write([call("2")], wait=5)
     finally:
         postgres.resume()
@@ -127,7 +128,7 @@ def test_no_free_connection_is_trouble_that_passes(make, postgres, sql, url):
     role = f"few_{url[-8:]}"
     postgres.sql(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0 PASSWORD '{PASSWORD}'")
     other = PostgresLedgerStore(url.replace("//postgres:", f"//{role}:"))
-    with pytest.raises(BusyError, match="too many connections"):
+    with pytest.raises(StoreError, match="too many connections"):
         other.write([call("1")], wait=5)
     postgres.sql(f"ALTER ROLE {role} CONNECTION LIMIT 5")
     with pytest.raises(StoreError, match=r"permission denied.*let its user"):
@@ -189,6 +190,89 @@ def test_a_ledger_of_a_later_version_is_not_touched(make, sql):
     with pytest.raises(SchemaError, match=r"of version 999 .*upgrade llm-optimizers"):
         make().write([call("2")], wait=5)
     assert sql("SELECT id FROM llm_optimizers.calls") == "1"
+
+
+def machine(url: str, name: str, start: Any) -> None:
+    with Ledger(url=url) as ledger:
+        start.wait()
+        for number in range(300):
+            ledger.record(call(f"{name} {number}"))
+            ledger.record(call(f"both {number}"))
+        ledger.note("label", {}, id=f"note {name}")
+
+
+def test_machines_write_to_one_ledger_at_once(url):
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(3)
+    machines = [context.Process(target=machine, args=(url, name, start)) for name in "ab"]
+    for each in machines:
+        each.start()
+    machine(url, "c", start)
+    for each in machines:
+        each.join()
+        assert each.exitcode == 0
+    with Ledger(url=url) as ledger:
+        found = [record.id for record in ledger.records()]
+        assert len(found) == len(set(found)) == 4 * 300
+        assert ledger.summary().requests == 4 * 300
+        assert len(list(ledger.notes("label"))) == 3
+
+
+def test_records_wait_while_the_server_is_away(url, postgres):
+    with Ledger(url=url) as ledger:
+        ledger.record(call("1"))
+        ledger.flush()
+        postgres.stop()
+        try:
+            ledger.record(call("2"))
+            with pytest.raises(StoreError, match="cannot be reached"):
+                ledger.summary()
+            ledger.record(call("3"))
+        finally:
+            postgres.start()
+        eventually(lambda: written(ledger) == ["1", "2", "3"])
+        assert ledger.dropped == 0
+
+
+def written(ledger: Ledger) -> list[str]:
+    try:
+        return [record.id for record in ledger.records()]
+    except StoreError:
+        return []
+
+
+def test_a_server_that_is_away_at_the_start_gets_the_records_later(url, postgres):
+    postgres.stop()
+    try:
+        ledger = Ledger(url=url)
+        ledger.record(call("1"))
+    finally:
+        postgres.start()
+    with ledger:
+        eventually(lambda: written(ledger) == ["1"])
+
+
+def test_a_forked_child_records_on_its_own_connection(url):
+    with Ledger(url=url) as ledger:
+        ledger.record(call("before"))
+
+        def child() -> None:
+            ledger.record(call("child"))
+            ledger.close()
+
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+        ledger.record(call("parent"))
+        assert written(ledger) == ["before", "child", "parent"]
+
+
+def test_a_pickled_ledger_opens_the_server_again(url):
+    with Ledger(url=url) as ledger, pickle.loads(pickle.dumps(ledger)) as copy:
+        copy.record(call("1"))
+        copy.flush()
+        assert written(ledger) == ["1"]
 
 
 def test_two_schemas_are_two_ledgers(make):

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
+from decimal import Decimal
+from functools import reduce
 
 import sqlalchemy as sa
 
+from llm_optimizers.costs.amounts import EXACT
 from llm_optimizers.costs.ledger import rows
 from llm_optimizers.costs.ledger.fields import moment
 from llm_optimizers.costs.ledger.postgres.tables import Tables, part_key
 from llm_optimizers.costs.ledger.rollups import FIRST, HOUR, LAST, Period
-from llm_optimizers.costs.tally import Part, Tally
+from llm_optimizers.costs.tally import MODEL, Part, Tally
 
 __all__ = ["Hours"]
 
@@ -139,7 +142,7 @@ class Hours:
         )
 
     def total(self, period: Period, without: Collection[int]) -> Tally | None:
-        """Add up the whole hours of a period but for some; None if they cannot be read."""
+        """Add up the whole hours of a period but for some; None if they do not fit together."""
         hours, total = self._tables.hours, Tally()
         asked = sa.select(hours.c.totals, hours.c.first, hours.c.last)
         try:
@@ -152,7 +155,10 @@ class Hours:
         except _DAMAGED:
             return None
         total.parts = self._parts(period, without)
-        return total
+        models = [part for (dimension, _), part in total.parts.items() if dimension == MODEL]
+        fits = sum(part.calls for part in models) == total.total.calls
+        cost = reduce(EXACT.add, (part.cost for part in models), Decimal(0))
+        return total if fits and cost == total.total.cost else None
 
     def kept(self, hour: int) -> Tally | None:
         """Return the totals that an hour has, None if it has none that can be read."""

@@ -25,7 +25,7 @@ __all__ = ["PostgresServer"]
 
 T = TypeVar("T")
 
-_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+_SCHEMES = ("postgresql", "postgres")
 _DRIVER = "postgresql+psycopg"
 _SCHEMA = "llm_optimizers"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -36,13 +36,14 @@ _CONNECT = {"connect_timeout": "5", "application_name": "llm-optimizers"}  # as 
 _SNAPSHOT = sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 _GONE = ("42P01", "3F000")  # the table, the schema
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_LATER = ("08", "40", "53300", "55P03", "57")
+_LATER = ("40", "55P03", "57014")
 _REFUSED = ("22", "23", "54")
 _ADVICE: Mapping[str, str] = {
     "25006": "it takes no writes now: is it a standby?",
     "42501": "let its user create the schema, and read and write the tables in it",
     "53100": "make room on its disk",
     "55P03": "another writer holds it: try later",
+    "57014": "it took too long: try later",
     "57": "try later",
 }
 _SEE_REASON = "see the reason given"
@@ -66,9 +67,8 @@ class PostgresServer:
         ConfigurationError: the URL is not one of PostgreSQL.
 
     Raises (from every use):
-        BusyError: the server is down or starts, has no connection left, or a lock is held: try
-            later.
-        StoreError: it cannot be used; the message says what to do.
+        BusyError: a lock is held, or all connections of this process are in use: try later.
+        StoreError: the server is down, or it cannot be used; the message says what to do.
         ValueError: a value was refused.
     """
 
@@ -88,6 +88,7 @@ class PostgresServer:
         self._wait = wait
         self._seconds = seconds
         self._lock = ProcessLock()
+        self._ends = ProcessLock()
         self._engine: sa.Engine | None = None
         self._ready = False
         renew_in_children(self)
@@ -119,7 +120,7 @@ class PostgresServer:
         or if the tables are gone: what is written twice has the same id.
         """
         for first in (True, False):
-            deadline = _Deadline(self._seconds if seconds is None else seconds)
+            deadline = _Deadline(self._seconds if seconds is None else seconds, self._ends)
             try:
                 with self._connected().connect() as connection, deadline.of(connection):
                     with connection.begin():
@@ -160,16 +161,18 @@ class PostgresServer:
         It is a `ValueError` if a value is refused, not the whole store.
         """
         if deadline.passed:
-            return BusyError(f"{self.name} did not answer within {deadline.seconds:g} s; is it up?")
+            return StoreError(
+                f"{self.name} did not answer within {deadline.seconds:g} s; is it up?"
+            )
         code = _code(error)
         if code is None:
-            return BusyError(
+            return StoreError(
                 f"{self.name} cannot be reached ({_reason(error)}); is it up, and are the user, "
                 "the password and the database in its URL right?"
             )
         if code[:2] in _REFUSED:
             return ValueError(f"{self.name} refuses an entry ({_reason(error)})")
-        kind = BusyError if code[:2] in _LATER or code in _LATER else StoreError
+        kind = BusyError if code.startswith(_LATER) else StoreError
         advice = next((_ADVICE[part] for part in (code, code[:2]) if part in _ADVICE), _SEE_REASON)
         return kind(f"{self.name} cannot be used ({_reason(error)}); {advice}")
 
@@ -177,10 +180,10 @@ class PostgresServer:
 class _Deadline:
     """Ends a connection from outside: psycopg waits for an answer as long as it takes."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, lock: ProcessLock) -> None:
         self.seconds = seconds
         self.passed = self._done = False
-        self._lock = threading.Lock()
+        self._lock = lock
 
     @contextmanager
     def of(self, connection: sa.Connection) -> Iterator[None]:
@@ -228,7 +231,7 @@ def _checked(url: str) -> tuple[sa.URL, str]:
         ConfigurationError: it is not one of PostgreSQL, or it holds what libpq does not know.
     """
     scheme, found, _ = url.partition("://")
-    if scheme not in _SCHEMES or not found:
+    if scheme.lower().partition("+")[0] not in _SCHEMES or not found:  # any driver is ours
         given = f"{shown(scheme)}:" if found else "no scheme"
         raise ConfigurationError(
             f"`url` starts with {given}; give the URL of a PostgreSQL database, which starts with "

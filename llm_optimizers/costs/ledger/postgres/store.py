@@ -46,8 +46,7 @@ class PostgresLedgerStore:
 
         create: make the tables if there are none.
 
-    A server that is down, that starts, or that has no connection left raises `BusyError`. An entry
-    that it refuses raises `ValueError`.
+    An entry that the server refuses raises `ValueError`: the others can be written.
 
     Raises:
         ConfigurationError: the URL is not one of PostgreSQL.
@@ -138,11 +137,11 @@ class PostgresLedgerStore:
             return sorted((known.keys() | hours.counts(ever).keys()) - pruned)
 
         found = self._server.run(all_hours, seconds=_LONG_S, snapshot=True)
-        wrong = [hour for hour in found if not self._is_right(hour)]
-        if repair:
-            for hour in wrong:
+        right = {hour: self._is_right(hour) for hour in found}
+        for hour in found if repair else ():
+            if right[hour] is not True:
                 self._make_again(hour)
-        return wrong
+        return [hour for hour in found if right[hour] is False]
 
     def prune(self, before: int, *, most: int) -> int:
         """See `LedgerStore`."""
@@ -268,9 +267,13 @@ class PostgresLedgerStore:
 
         self._change(make, seconds=_LONG_S)
 
-    def _is_right(self, hour: int) -> bool:
-        def compare(connection: sa.Connection) -> bool:
+    def _is_right(self, hour: int) -> bool | None:
+        """Return whether the totals of an hour are right, None if nobody believes them."""
+
+        def compare(connection: sa.Connection) -> bool | None:
             hours = Hours(connection, self._tables)
+            if hours.stale(Period(first=hour, end=hour + 1, edges=())):
+                return None
             kept = hours.kept(hour)
             found = hours.tally(hour * HOUR, (hour + 1) * HOUR)
             return hours.is_pruned(hour) or (kept is not None and kept.same(found))
