@@ -218,6 +218,7 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
     "mean_loss_interval.worst": dict.fromkeys(("-1", "0"), "any loss"),
     "merged.labels": {"[]": NOT_ASKED},
     "price_call.*": {"''": UNNAMED, "{}": NO_OWN},
+    "price_call.billed": {"0": "a provider that billed nothing"},
     "price_call.latency_s": {
         "0": "faster than the clock",
         **dict.fromkeys(("nan", "inf", "-inf", "-1"), "kept as unknown: a call is never lost"),

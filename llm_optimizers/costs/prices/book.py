@@ -200,6 +200,8 @@ class PriceBook(WarmsUp, PickledAsArguments):
             ConfigurationError: there is no such tier.
         """
         moment = self._moment(at)
+        string("model", model)
+        optional(string, "provider", provider)
         found = self._find(model, provider, moment, one_of("tier", tier, _TIERS))
         if found.listing is None:
             return PriceQuote(
