@@ -4,7 +4,9 @@ genai-prices is a dated price list, maintained by Pydantic and read offline. Use
 prices what it should refuse: an unknown tier costs the standard price, tokens of `whisper-1` are
 free, and `claude-sonnet-4-5-foo` matches Claude. Here a name must be listed, or be a dated
 snapshot or `-latest` alias of a listed one; a tier must have a published price; and only tokens
-are priced. Importing the data takes a third of a second, so it is imported when first used.
+are priced. Loading the data takes a third of a second, so it is loaded when first used. The package
+itself is imported at once: it imports httpx2, and a thread that does so later would break calls
+that the OpenAI SDK makes meanwhile, which looks at the half-imported module.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
+
 from llm_optimizers.costs.prices.names import ModelName, is_same_model
 from llm_optimizers.costs.prices.rates import Answers, RateCard, ServiceTier, per_token
 from llm_optimizers.errors import UnpricedError
@@ -23,7 +27,6 @@ from llm_optimizers.errors import UnpricedError
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, Provider
 
 __all__ = [
@@ -106,8 +109,6 @@ class Listing:
 
 def load_snapshot() -> DataSnapshot:
     """Return the price data in use: the installed package's, or a snapshot set by the user."""
-    from genai_prices.data_snapshot import get_snapshot
-
     return get_snapshot()
 
 
