@@ -305,12 +305,18 @@ class Call:
     ) -> CallRecord:
         """Build the record of a call with this usage, or of a cache hit that saved such a call."""
         model, usage = self._model(prices), usage or Usage()
+        removed = self.removed + self.context.removed
         baseline = baseline_call(
             Reported(model=model, usage=usage),
             share=share,
-            removed=self.removed + self.context.removed,
+            removed=removed,
             baseline_model=self.context.baseline_model,
         )
+        removed += share.removed
+        low = None
+        if served is None and removed.repeated and baseline.usage is not None:
+            whole = usage if share.alone is None else share.alone
+            low = removed.added_back_to(whole, cached=True)
         return price_call(
             prices,
             id=self.id,
@@ -322,6 +328,7 @@ class Call:
             baseline_model=baseline.model,
             baseline_provider=self.context.baseline_provider,
             baseline_usage=baseline.usage,
+            baseline_low_usage=low,
             hit_strategy=None if served is None else f"cache.{served.tier}",
             tags=self.attribution.tags,
             latency_s=self.latency_s,

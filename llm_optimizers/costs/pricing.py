@@ -31,8 +31,10 @@ from llm_optimizers.costs.amounts import EXACT
 from llm_optimizers.costs.prices.bill import Bill
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
+from llm_optimizers.costs.provider_cached import found_in_provider_cache
 from llm_optimizers.costs.records import Basis, CallKind, CallRecord, Saving, Status
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.errors import UnpricedError
 
 __all__ = [
     "NOTHING_REMOVED",
@@ -67,11 +69,15 @@ class RemovedTokens:
             tokens=self.tokens + other.tokens, repeated=self.repeated + other.repeated
         )
 
-    def added_back_to(self, usage: Usage) -> Usage:
-        """Return the usage that the call would have had with its whole prompt."""
+    def added_back_to(self, usage: Usage, *, cached: bool = False) -> Usage:
+        """Return the usage that the call would have had with its whole prompt.
+
+        `cached` reads what was sent before from the provider's cache in any case.
+        """
         if self.tokens <= 0:
             return usage
-        read = min(max(0, self.repeated), self.tokens) if usage.cache_read_tokens else 0
+        found = cached or usage.cache_read_tokens
+        read = min(max(0, self.repeated), self.tokens) if found else 0
         return usage + Usage(input_tokens=self.tokens, cache_read_tokens=read)
 
 
@@ -150,6 +156,7 @@ def price_call(
     baseline_provider: str | None = None,
     baseline_usage: Usage | None = None,
     baseline_tier: ServiceTier = "standard",
+    baseline_low_usage: Usage | None = None,
     hit_strategy: str | None = None,
     overhead: Mapping[str, Decimal] = _NO_OVERHEAD,
     basis: Basis = "measured",
@@ -171,6 +178,9 @@ def price_call(
     A failed call saves nothing: its baseline cost is its cost. Where a price is missing, the
     figure is None and there are no savings. `estimated` marks all savings as estimated.
 
+    `baseline_low_usage` is the baseline's had the provider's own prompt cache helped as much as it
+    can; of a cache hit it is worked out here: its whole prompt was sent before.
+
     `billed` is what the provider says it billed for the call, or for the stored answer of a hit. It
     is the cost, whatever the prices say. Savings are then in proportion to the prices, and
     estimated unless the provider billed just the price.
@@ -188,6 +198,7 @@ def price_call(
     ):
         optional(string, name, given)
     optional(instance, "baseline_usage", baseline_usage, Usage)
+    optional(instance, "baseline_low_usage", baseline_low_usage, Usage)
     moment("time", time)
     one_of("basis", basis, get_args(Basis))
     one_of("kind", kind, get_args(CallKind))
@@ -207,6 +218,8 @@ def price_call(
     elif hit or status != "error":
         steps = _waterfall(costs, base, hit_strategy, overhead)
     used = Usage() if hit else usage
+    if hit and kind == "answer" and baseline_low_usage is None:
+        baseline_low_usage = _found_again(prices, base, time)
     return CallRecord(
         id=id,
         time=time,
@@ -230,8 +243,31 @@ def price_call(
         error=error,
         suspicious=suspicious,
         kind=kind,
+        baseline_low=_low(costs, base, baseline_low_usage) if steps else None,
         **({} if hit else priced_by(costs.bill, costs.billed, spent)),
     )
+
+
+def _found_again(prices: PriceBook, base: _Variant, at: datetime) -> Usage | None:
+    try:
+        rates = prices.rates(
+            base.model,
+            provider=base.provider,
+            at=at,
+            tier=base.tier,
+            input_tokens=base.usage.input_tokens,
+        )
+    except UnpricedError:
+        return None
+    return found_in_provider_cache(base.usage, rates)
+
+
+def _low(costs: _Costs, base: _Variant, usage: Usage | None) -> Decimal | None:
+    """Return what the baseline costs with this usage, None if that is no less."""
+    if usage is None or usage == base.usage:
+        return None
+    low, high = costs.of_variant(replace(base, usage=usage)), costs.of_variant(base)
+    return low if low is not None and high is not None and low < high else None
 
 
 def priced_by(bill: Bill, billed: Decimal | None, spent: Decimal = _ZERO) -> dict[str, Any]:
@@ -265,6 +301,7 @@ def charged_to(record: CallRecord, strategy: str) -> CallRecord:
         baseline_model=record.model,
         baseline_cost=Decimal(0),
         baseline_usage=Usage(),
+        baseline_low=None,
         savings=(charge,) if record.cost else (),
     )
 

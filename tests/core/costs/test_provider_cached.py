@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_optimizers.costs import PriceBook, Rates, Usage
+from llm_optimizers.costs import CallRecord, PriceBook, Rates, Usage, price_call, summarise
+from llm_optimizers.costs.call import Call
+from llm_optimizers.costs.pricing import RemovedTokens, charged_to
 from llm_optimizers.costs.provider_cached import found_in_provider_cache
 
 AUTOMATIC = PriceBook().rates("gpt-4o")
@@ -60,3 +64,59 @@ def test_the_cost_never_rises(tokens: int, read: float, written: float, marked: 
     cached = found_in_provider_cache(used, MARKED if marked else AUTOMATIC)
     assert cached.input_tokens == tokens
     assert book.cost(cached, model) <= book.cost(used, model)
+
+
+def priced(**changes: Any) -> CallRecord:
+    call = {
+        "id": "1",
+        "time": datetime(2026, 11, 1, tzinfo=UTC),
+        "model": "gpt-4o",
+        "usage": Usage(input_tokens=2_000, output_tokens=100),
+    }
+    return price_call(PriceBook(), **(call | changes))
+
+
+def test_a_hit_saves_less_if_the_provider_would_have_found_its_prompt() -> None:
+    hit = priced(hit_strategy="cache.exact")
+    # 1,920 of 2,000 tokens at $1.25 instead of $2.50 a million.
+    assert hit.baseline_cost == Decimal("0.006")
+    assert hit.baseline_low == Decimal("0.0036")
+    summary = summarise([hit])
+    assert (summary.saved, summary.saved_low) == (hit.baseline_cost, hit.baseline_low)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tier": "batch"},
+        {"baseline_model": "gpt-4-turbo"},
+        {"hit_strategy": "cache.exact", "usage": Usage(input_tokens=500, output_tokens=9)},
+        {"hit_strategy": "cache.embeddings", "kind": "embedding"},
+        {"hit_strategy": "cache.exact", "model": "house-blend-7"},
+        {"status": "error"},
+    ],
+)
+def test_other_calls_have_one_baseline(changes: dict[str, Any]) -> None:
+    record = priced(**changes)
+    assert record.baseline_low is None
+    assert summarise([record]).saved_low == summarise([record]).saved
+
+
+def test_what_was_removed_counts_as_found_if_it_was_sent_before() -> None:
+    call = Call(
+        id="1",
+        time=datetime(2026, 11, 1, tzinfo=UTC),
+        asked="gpt-4o",
+        reported=Usage(input_tokens=1_000, output_tokens=10),
+        removed=RemovedTokens(tokens=600, repeated=400),
+    )
+    record = call.record(PriceBook())
+    assert record.saved == 600 * Decimal("2.5") / 10**6
+    assert record.baseline_cost is not None
+    assert record.baseline_low == record.baseline_cost - 400 * Decimal("1.25") / 10**6
+
+
+def test_a_discarded_answer_has_no_baseline() -> None:
+    record = charged_to(priced(usage=Usage(input_tokens=5_000)), "routing")
+    assert (record.baseline_cost, record.baseline_low) == (0, None)
