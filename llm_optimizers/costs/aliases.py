@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+
+from llm_optimizers.memos import of_word
 
 __all__ = ["ALIASES", "NAMES", "rank_of"]
 
@@ -45,7 +46,7 @@ _RANKS: Mapping[str, tuple[str, int]] = {
 }
 
 
-@lru_cache(maxsize=1_024)
+@of_word(1_024)
 def _known(name: str) -> tuple[str, int] | None:
     return _RANKS.get(_plain(name))
 

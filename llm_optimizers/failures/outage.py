@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from llm_optimizers.errors import LLMOptimizersError
+from llm_optimizers.errors import BusyError, LLMOptimizersError
 from llm_optimizers.events import (
     Notice,
     StoreFailed,
@@ -21,6 +21,7 @@ from llm_optimizers.forks import ProcessLock
 __all__ = ["Outage", "reason_of", "store_outage", "strategy_outage"]
 
 _AGAIN_S = 60.0
+_BUSY_S = 5.0
 
 
 class Outage:
@@ -28,7 +29,8 @@ class Outage:
 
     What has several parts, such as reading and writing, works again once all of them do. What fails
     every other second fills no log: an outage that begins within a minute of the last one that was
-    logged is `repeated`. Safe to share between threads.
+    logged is `repeated`. What is only in use by another (BusyError) has failed once that lasts for
+    five seconds. Safe to share between threads.
     """
 
     def __init__(
@@ -45,25 +47,34 @@ class Outage:
         self._clock = clock
         self._broken: set[str] = set()
         self._repeated = False
+        self._busy_since: float | None = None
         self._logged_at = -math.inf
         self._lock = ProcessLock()
 
     def failed(self, error: Exception, part: str = "") -> None:
         """Announce a failure, unless the outage lasts already."""
+        now = self._clock()
         with self._lock:
+            if isinstance(error, BusyError) and self._is_new(now):
+                return
             lasts = bool(self._broken)
             self._broken.add(part)
             if lasts:
                 return
-            now = self._clock()
             self._repeated = repeated = now - self._logged_at < _AGAIN_S
             if not repeated:
                 self._logged_at = now
         reason = reason_of(error)
         emit(self._begin(reason=reason, message=f"{self._failed}: {reason}", repeated=repeated))
 
+    def _is_new(self, now: float) -> bool:
+        if self._busy_since is None:
+            self._busy_since = now
+        return now - self._busy_since < _BUSY_S
+
     def worked(self, part: str = "") -> None:
         """Announce that it works again, if this was the last part of it that did not."""
+        self._busy_since = None
         if part in self._broken:
             with self._lock:
                 lasted = bool(self._broken)

@@ -43,7 +43,7 @@ def found(marker: str) -> int:
         if id(each) in seen:
             continue
         seen.add(id(each))
-        if isinstance(each, str):
+        if issubclass(type(each), str):  # not what only says that it is one
             count += len(each) >= LONG and marker in each
         elif not isinstance(each, type):
             waiting.extend(gc.get_referents(each))

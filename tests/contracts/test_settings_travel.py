@@ -202,6 +202,7 @@ def values_of_core(path: Path) -> Values:
                 "path": path / "two.sqlite",
                 "url": "postgresql://ledger@127.0.0.1:1/costs",
                 "prices": book,
+                "keep_days": 90,
                 "clock": travellers.clock,
             },
         ),

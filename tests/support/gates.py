@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,13 @@ def writes_through(gate: Gate, path: Path, monkeypatch: Any) -> None:
                 if sql.startswith("INSERT"):
                     gate.pass_through()
                 cursor: sqlite3.Cursor = super().execute(sql, *values)
+                return cursor
+
+            def executemany(self, sql: str, values: Iterable[Any]) -> sqlite3.Cursor:
+                rows = list(values)
+                if sql.startswith("INSERT") and rows:
+                    gate.pass_through()
+                cursor: sqlite3.Cursor = super().executemany(sql, rows)
                 return cursor
 
         return connect(target, *args, factory=Slow, **more)

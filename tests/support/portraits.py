@@ -20,6 +20,8 @@ _LEFT_OUT = {
     "__annotations__": "Python adds it to some functions when it is read",
     "_given_arguments": "what a copy is made of would be the same in any copy",
     "_bound": "the calls in flight of a batching wrapper, made again by its next call",
+    "_due_at": "when a ledger next deletes old calls",
+    "_logged_at": "when an outage was last said",
     "_sources": "the handlers that write to a ledger, each of which adds itself",
     "_meter": "the listener of a query engine, with a name of its own",
 }

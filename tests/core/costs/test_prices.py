@@ -556,6 +556,6 @@ def _rate_cards():
 def test_importing_costs_does_not_load_the_price_list():
     code = (
         "import sys; from llm_optimizers.costs import PriceBook; PriceBook();"
-        "assert 'genai_prices' not in sys.modules"
+        "assert 'genai_prices.data' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
