@@ -37,7 +37,7 @@ class Losses:
             repeated = self._bad_record
             self._bad_record = repeated or not of_store
         if of_store:
-            self._outage.failed(error)
+            self._outage.failed(StoreError(reason))  # also said of a lock, which lasted too long
         else:
             message = f"a record cannot be written, and is counted in Ledger.dropped: {reason}"
             emit(Notice(component=__name__, message=message, repeated=repeated))
