@@ -157,7 +157,7 @@ def current_attribution() -> dict[str, str]:
 
 def innermost_block() -> Scope[Names] | None:
     """Return the block around the running code, None without one."""
-    return _blocks.of_generator() or _blocks.innermost
+    return _blocks.around_here()
 
 
 def block_names(block: Scope[Names] | None, within: Scope[Names] | None = None) -> dict[str, str]:
