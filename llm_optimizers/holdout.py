@@ -14,7 +14,9 @@ A generator may yield inside its own block.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import TracebackType
@@ -22,7 +24,14 @@ from types import TracebackType
 from llm_optimizers.arguments import number, string, text
 from llm_optimizers.scopes import Entered, Scopes
 
-__all__ = ["BUCKETS", "Assignment", "HoldoutGroup", "current_assignment", "is_held_out"]
+__all__ = [
+    "BUCKETS",
+    "Assignment",
+    "HoldoutGroup",
+    "current_assignment",
+    "is_held_out",
+    "untouched",
+]
 
 BUCKETS = 40
 """Each group is divided into so many random parts, whose spread gives the interval."""
@@ -38,6 +47,7 @@ class Assignment:
 
 
 _blocks: Scopes[Assignment] = Scopes("llm_optimizers_holdout", __file__)
+_untouched: ContextVar[bool] = ContextVar("llm_optimizers_untouched", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +123,14 @@ def current_assignment() -> Assignment | None:
 def is_held_out() -> bool:
     """Whether the running code's calls must go untouched."""
     assignment = current_assignment()
-    return assignment is not None and assignment.held_out
+    return _untouched.get() if assignment is None else assignment.held_out
+
+
+@contextmanager
+def untouched(held_out: bool) -> Iterator[None]:
+    """Let calls in the block go untouched, for several callers who are; each has its own bucket."""
+    token = _untouched.set(held_out)
+    try:
+        yield
+    finally:
+        _untouched.reset(token)
