@@ -51,6 +51,10 @@ def report(
         int | None, typer.Option(min=1, help=f"How many rows of a breakdown to show; {_SHOWN}.")
     ] = None,
     contract: Contract = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="The share of users in your HoldoutGroup: compare users, not requests."),
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved; changes nothing in it.
@@ -74,7 +78,8 @@ def report(
             else:
                 summary, arms = account.by_run(run, premium_model=premium), {}
         summary = _cut(summary, by, top if as_json else None)
-    effect = true_effect(summary.by_bucket) if summary.by_bucket else None
+        buckets = summary.by_bucket
+        effect = true_effect(buckets, share=held_out) if buckets or held_out is not None else None
     if as_json:
         extra: dict[str, Any] = {"experiments": arms} if arms else {}
         if effect is not None:
