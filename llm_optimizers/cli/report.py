@@ -149,7 +149,7 @@ def _fixed_costs(
 
 
 def _fixed_table(fixed: Mapping[str, Decimal]) -> Table:
-    table = Table(title="Paid by the hour")
+    table = Table(title="Paid by the hour in this period")
     table.add_column("model")
     table.add_column("cost", justify="right")
     for model, amount in sorted(fixed.items()):
