@@ -111,7 +111,7 @@ class _Block:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _blocks.leave(self._entered.pop())
+        _blocks.leave(self._entered)
 
 
 def current_assignment() -> Assignment | None:

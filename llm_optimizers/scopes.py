@@ -90,8 +90,13 @@ class Scopes(Generic[T]):
         """Give a new context this block and no other."""
         context.run(self._current.set, scope)
 
-    def leave(self, entered: Entered[T]) -> bool:
-        """End a block; return whether that happens in the context in which it was entered."""
+    def leave(self, blocks: list[Entered[T]]) -> bool:
+        """End a block; return whether that happens in the context in which it was entered.
+
+        `blocks` are those that one object has open, maybe in several threads or tasks.
+        """
+        entered = self._to_leave(blocks)
+        blocks.remove(entered)
         scope, frame = entered.scope, entered.frame
         if frame is not None:
             self._generators[frame].remove(scope)
@@ -111,6 +116,15 @@ class Scopes(Generic[T]):
             if outer is not None and outer.gone:
                 self._current.set(next((each for each in outer.around() if not each.gone), None))
         return True
+
+    def _to_leave(self, blocks: list[Entered[T]]) -> Entered[T]:
+        """Return the block of this context, else of this generator, else the last."""
+        current, found = self._current.get(), blocks[::-1]
+        here = next((each for each in found if each.scope is current), None)
+        if here is None and len(found) > 1:
+            frame = self._generator_around()
+            here = next((each for each in found if frame is not None and each.frame is frame), None)
+        return here or found[0]
 
     def of_generator(self) -> Scope[T] | None:
         """Return the block that the innermost generator around the running code has open.

@@ -80,7 +80,7 @@ class tenant:  # noqa: N801 - used as a function is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not _blocks.leave(self._entered.pop()) and error is None:
+        if not _blocks.leave(self._entered) and error is None:
             raise ConfigurationError(
                 "a tenant block was left in another context than it was entered in: a generator"
                 " yielded inside it and was read elsewhere; start streams inside the block and read"

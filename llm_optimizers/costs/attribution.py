@@ -102,7 +102,7 @@ class attributed:  # noqa: N801 - used as a function is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _blocks.leave(self._entered.pop())
+        _blocks.leave(self._entered)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """Return the function with this block around each call."""

@@ -146,6 +146,26 @@ class TestBlocks:
 
         assert list(outer()) == [{"user": "a", "feature": "x"}] * 4
 
+    async def test_one_block_object_serves_several_tasks(self) -> None:
+        block, entered = attributed(feature="x"), [asyncio.Event(), asyncio.Event()]
+
+        async def first() -> dict[str, str]:
+            with block:
+                entered[0].set()
+                await entered[1].wait()
+            return current_attribution()
+
+        async def second(other: asyncio.Task[dict[str, str]]) -> list[dict[str, str]]:
+            await entered[0].wait()
+            with block:
+                entered[1].set()
+                after = await other
+                inside = current_attribution()
+            return [after, inside, current_attribution()]
+
+        found = await second(asyncio.create_task(first()))
+        assert found == [{}, {"feature": "x"}, {}]
+
     def test_a_block_that_was_left_elsewhere_says_nothing_more(self) -> None:
         def stream() -> Iterator[str]:
             with attributed(user="a"):
