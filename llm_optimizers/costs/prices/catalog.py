@@ -70,6 +70,19 @@ _TOO_EARLY = "no price on that day"
 _ONE_RATE = frozenset({"google"})
 # Their fee is for a grounded prompt; later Geminis bill each search (the same page).
 _GROUNDED = re.compile(r"gemini-[12]\.\d-")
+# They search before each answer, for a fee that is no part of their rates for tokens and that no
+# answer counts (https://developers.openai.com/api/docs/pricing).
+_SEARCHES = re.compile(r"(?:openai/)?gpt-.+-search-(?:preview|api)")
+# What the list says of a price that it took from a reseller. The developer may not sell the model
+# at all: gpt-oss is a download, and who serves it is another provider, or the user's machine.
+_TAKEN_OVER = re.compile(r"imported from openrouter|seen on openrouter|trusting open ?router", re.I)
+_CHECKED = re.compile(r"verified against", re.I)
+# Names that mean weights to download: a number of parameters, or the name of a release. Mistral's
+# API has sizes too, in names that start with "open-" or end with "-latest".
+_WEIGHTS = re.compile(
+    r"(?!open-)(?!.*-latest$)(?:.*[-_])?\d+(?:x\d+)?b(?:[-_].*)?$"
+    r"|deepseek-(?:r1|v[23])\b|mistral-nemo\b"
+)
 # Providers that develop the models they list. A name without a provider is never looked up at
 # providers that only host models: an open model more likely runs on the user's machine.
 _DEVELOPERS = frozenset(
@@ -134,6 +147,11 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
         if listing is None:
             raise UnpricedError(f"{wanted.provider} has no list price for it", reason=_UNLISTED)
         return listing
+    if _WEIGHTS.match(wanted.name):
+        raise UnpricedError(
+            "it has open weights, which many providers host; name one with provider=",
+            reason="open weights without a provider",
+        )
     likely = [
         p for p in snapshot.providers if p.model_match and p.model_match.is_match(wanted.name)
     ]
@@ -236,6 +254,7 @@ def _card(listing: Listing, values: dict[str, Any], input_tokens: int) -> RateCa
         **{"output": None, **rates},
         audio_as_text=listing.provider.id in _ONE_RATE and not listing.model.deprecated,
         search_per_call=_GROUNDED.match(listing.model.id) is not None,
+        always_searches=_SEARCHES.match(listing.model.id) is not None,
         answers=_answers(listing.model.id, values),
         unused=tuple((key, value) for key, value in unused if value is not None),
     )
@@ -266,15 +285,23 @@ def _listed(
     """Return the provider's entry of exactly that name, else that of the developer it resells."""
     model = provider.find_model(name)
     if model is not None:
-        if not is_same_model(model.id, model.match, name):
+        if not is_same_model(model.id, model.match, name) or _is_taken_over(model):
             return None
         return Listing(provider=provider, model=model, own_price=True)
     for developer_id in () if own_price else provider.fallback_model_providers or ():
         developer = next((p for p in snapshot.providers if p.id == developer_id), None)
         model = None if developer is None else developer.find_model(name)
-        if model is not None and is_same_model(model.id, model.match, name):
+        if model is None or not is_same_model(model.id, model.match, name):
+            continue
+        if not _is_taken_over(model):
             return Listing(provider=provider, model=model, own_price=False)
     return None
+
+
+def _is_taken_over(model: ModelInfo) -> bool:
+    """Whether the list has a reseller's price for a model, instead of the provider's own."""
+    comments = model.price_comments or ""
+    return bool(_TAKEN_OVER.search(comments)) and not _CHECKED.search(comments)
 
 
 def source(snapshot: DataSnapshot) -> str:

@@ -67,6 +67,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "genai",
         "google_vertexai",
         "google_anthropic_vertex",
+        "anthropic_vertex",
+        "anthropicvertex",
         "google-gla",
         "google-vertex",
         "gemini",
