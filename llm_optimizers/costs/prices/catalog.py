@@ -150,7 +150,7 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
     if _WEIGHTS.match(wanted.name):
         raise UnpricedError(
             "it has open weights, which many providers host; name one with provider=",
-            reason="open weights without a provider",
+            reason=_UNLISTED,
         )
     likely = [
         p for p in snapshot.providers if p.model_match and p.model_match.is_match(wanted.name)
