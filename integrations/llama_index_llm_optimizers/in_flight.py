@@ -53,9 +53,11 @@ class InFlightCall:
 
     @property
     def said(self) -> str:
-        """The deltas so far, "" if each contains those before it, as some LLMs give them."""
-        repeat = all(after.startswith(before) for before, after in pairwise(self.deltas))
-        return "" if repeat else "".join(self.deltas)
+        """What the deltas say so far; of some LLMs each contains those before it."""
+        grow = self.deltas[:1] != self.deltas[-1:] and all(
+            after.startswith(before) for before, after in pairwise(self.deltas)
+        )
+        return self.deltas[-1] if grow else "".join(self.deltas)
 
     def outcome(self, failure: Failure | None) -> Outcome:
         """Return how the call ended."""
