@@ -493,6 +493,25 @@ async def test_a_stream_inside_a_stream_that_is_left_counts_once(
     assert record.usage.output_tokens == 1
 
 
+@pytest.mark.parametrize("deltas", [["one"], ["word "] * 20])
+def test_deltas_of_a_broken_stream_count_without_a_text(
+    costs: CostEventHandler, deltas: list[str]
+) -> None:
+    """LlamaIndex's Anthropic has the text of its message only when a part of it is complete."""
+
+    class Deltas(LocalLLM):
+        @llm_completion_callback()
+        def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            for delta in deltas:
+                yield CompletionResponse(text="", delta=delta)
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        list(Deltas().stream_complete("How?"))
+    (record,) = records(costs)
+    assert record.usage.output_tokens >= len(deltas)
+
+
 def test_one_reply_for_several_calls_counts_for_each(costs: CostEventHandler) -> None:
     class Constant(LocalLLM):
         _reply = CompletionResponse(text="all of it")
