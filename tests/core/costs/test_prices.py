@@ -183,6 +183,8 @@ def test_names_of_a_developers_own_api_need_no_provider(book, model):
     ("model", "provider"),
     [
         ("gpt-4o-search-preview", "openai"),
+        ("gpt-4o-mini-search-preview", "openai"),
+        ("gpt-4o-mini-search-preview-2025-03-11", "azure"),
         ("gpt-4o-search-preview-2025-03-11", None),
         ("gpt-5-search-api", "openai"),
         ("openai/gpt-4o-mini-search-preview", "openrouter"),
