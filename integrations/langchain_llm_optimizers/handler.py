@@ -183,8 +183,11 @@ class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallba
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was recorded already."""
         key = str(run_id)
-        reported = self._reported_beside(self._runs.find(key), response)
-        self._end(key, first_generations(response), reported=reported)
+        run = self._runs.find(key)
+        answer = first_generations(response)
+        if run is not None:
+            answer = run.received.counted_once(answer)
+        self._end(key, answer, reported=self._reported_beside(run, response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a failed run, or an abandoned stream with the tokens used until then."""
