@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from llm_optimizers.costs.amounts import dollars_or_none
+from llm_optimizers.costs.amounts import EXACT, dollars_or_none
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, Role
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.answered import model_to_price
@@ -370,16 +370,15 @@ class Call:
         if used == record.usage:
             return record
         baseline = record.baseline_usage or record.usage
-        record = replace(record, usage=used, baseline_usage=baseline)
         cost = bill.cost if billed is None else billed
-        if record.cost is None or cost is None:
-            unknown: dict[str, Any] = dict.fromkeys(
-                ("priced_by", "unpriced", "at_least", "baseline_cost")
-            )
-            known = unknown | priced_by(bill, billed)
-            return replace(record, cost=cost, savings=(), **known)
+        known: dict[str, Any] = {"priced_by": None, "unpriced": None, "at_least": None}
+        known |= priced_by(bill, billed)
+        record = replace(record, usage=used, baseline_usage=baseline, **known)
+        if record.cost is None or record.baseline_cost is None or cost is None:
+            return replace(record, cost=cost, baseline_cost=None, savings=())
         basis: Basis = "estimated" if guessed else "measured"
-        saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)
+        amount = EXACT.subtract(record.cost, cost)
+        saved = Saving(strategy="batching", amount=amount, basis=basis)
         return replace(record, cost=cost, savings=(*record.savings, saved))
 
     def _bill(self, prices: PriceBook, usage: Usage) -> Bill:

@@ -27,7 +27,7 @@ from llm_optimizers.arguments import (
     optional,
     string,
 )
-from llm_optimizers.costs.amounts import EXACT
+from llm_optimizers.costs.amounts import EXACT, sum_of
 from llm_optimizers.costs.prices.bill import Bill
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
@@ -209,9 +209,9 @@ def price_call(
     base = _baseline(made, baseline_model, baseline_provider, baseline_usage, baseline_tier)
     costs = _Costs.of(prices, time, made, billed)
     hit = hit_strategy is not None
-    spent = sum(overhead.values(), _ZERO)
+    spent = sum_of(overhead.values())
     own = spent if hit else costs.made_cost
-    cost = own if own is None or hit else own + spent
+    cost = own if own is None or hit else EXACT.add(own, spent)
     steps: dict[str, Decimal] | None = {}
     if cost is None:
         steps = None
@@ -228,7 +228,7 @@ def price_call(
         usage=used,
         cost=cost,
         baseline_model=base.model,
-        baseline_cost=None if cost is None or steps is None else sum(steps.values(), cost),
+        baseline_cost=None if cost is None or steps is None else sum_of((cost, *steps.values())),
         baseline_usage=None if base.usage == used else base.usage,
         tier=tier,
         hit_strategy=hit_strategy,
@@ -276,7 +276,7 @@ def priced_by(bill: Bill, billed: Decimal | None, spent: Decimal = _ZERO) -> dic
         return {"priced_by": "provider"}
     if bill.unpriced is None:
         return {"priced_by": "own" if bill.own else "list"}
-    return {"unpriced": bill.unpriced, "at_least": (bill.known + spent) or None}
+    return {"unpriced": bill.unpriced, "at_least": EXACT.add(bill.known, spent) or None}
 
 
 def _basis(basis: Basis, estimated: bool, costs: _Costs, base: _Variant) -> Basis:
@@ -295,7 +295,7 @@ def charged_to(record: CallRecord, strategy: str) -> CallRecord:
     if record.cost is None:
         return record
     basis: Basis = "estimated" if record.estimated else "measured"
-    charge = Saving(strategy=strategy, amount=-record.cost, basis=basis)
+    charge = Saving(strategy=strategy, amount=EXACT.minus(record.cost), basis=basis)
     return replace(
         record,
         baseline_model=record.model,
@@ -345,10 +345,10 @@ def _waterfall(
                 after = costs.of_variant(changed)
                 if after is None:
                     return None
-                steps[strategy] = before - after
+                steps[strategy] = EXACT.subtract(before, after)
                 variant, before = changed, after
     for strategy, dollars in overhead.items():
-        steps[strategy] = steps.get(strategy, _ZERO) - dollars
+        steps[strategy] = EXACT.subtract(steps.get(strategy, _ZERO), dollars)
     return steps
 
 
