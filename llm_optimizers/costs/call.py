@@ -180,7 +180,8 @@ class Call:
     tokens that prompt optimisers removed, other than those in `context`. `share` is set if other
     callers may have shared the call, `served` if a cache answered. `progress` says how far a call
     came whose status is "error". Usage that is `suspicious` cannot be right, or not be read.
-    `billed` is what the provider says it billed, in dollars. `attribution` says whose money it was.
+    `billed` is what the provider says it billed, in dollars. `sound`: the prompt had some, whose
+    tokens the framework may not pass on. `attribution` says whose money it was.
     """
 
     id: str
@@ -202,6 +203,7 @@ class Call:
     progress: Progress = "unsent"
     kind: CallKind = "answer"
     billed: Decimal | None = None
+    sound: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -335,6 +337,7 @@ class Call:
             status=self.status,
             error=self.error,
             kind=self.kind,
+            sound=self.sound,
             estimated=estimated or (served is not None and served.estimated),
             suspicious=self.suspicious,
             billed=None if billed is None else dollars_or_none(billed),

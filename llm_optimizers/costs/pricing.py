@@ -49,7 +49,7 @@ _ZERO = Decimal(0)
 _SMALLEST = Decimal("1e-18")  # of a dollar, to which a proportion is rounded
 _NO_OVERHEAD: Mapping[str, Decimal] = {}
 _check_kinds = fields_check(
-    {"model": str, "provider": (str, NoneType), "tier": str, "usage": Usage}
+    {"model": str, "provider": (str, NoneType), "tier": str, "usage": Usage, "sound": bool}
 )
 
 
@@ -92,12 +92,20 @@ class _Variant:
     provider: str | None
     tier: ServiceTier
     usage: Usage
+    sound: bool
 
     def __post_init__(self) -> None:
         _check_kinds(self)
 
     def bill(self, prices: PriceBook, at: datetime) -> Bill:
-        return prices.bill(self.usage, self.model, provider=self.provider, at=at, tier=self.tier)
+        return prices.bill(
+            self.usage,
+            self.model,
+            provider=self.provider,
+            at=at,
+            tier=self.tier,
+            sound=self.sound,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +176,7 @@ def price_call(
     suspicious: bool = False,
     billed: Decimal | None = None,
     kind: CallKind = "answer",
+    sound: bool = False,
 ) -> CallRecord:
     """Build the record of a call: its cost, its baseline cost and what each strategy saved.
 
@@ -183,7 +192,8 @@ def price_call(
 
     `billed` is what the provider says it billed for the call, or for the stored answer of a hit. It
     is the cost, whatever the prices say. Savings are then in proportion to the prices, and
-    estimated unless the provider billed just the price.
+    estimated unless the provider billed just the price. With `sound` in the prompt, audio that is in
+    no count leaves the call unpriced.
 
     Raises:
         ConfigurationError: an argument is of another kind.
@@ -203,9 +213,10 @@ def price_call(
     one_of("basis", basis, get_args(Basis))
     one_of("kind", kind, get_args(CallKind))
     flag("estimated", estimated)
+    flag("sound", sound)
     optional(amount, "billed", billed, least=0)
     one_of("baseline_tier", baseline_tier, get_args(ServiceTier))
-    made = _Variant(model=model, provider=provider, tier=tier, usage=usage)
+    made = _Variant(model=model, provider=provider, tier=tier, usage=usage, sound=sound)
     base = _baseline(made, baseline_model, baseline_provider, baseline_usage, baseline_tier)
     costs = _Costs.of(prices, time, made, billed)
     hit = hit_strategy is not None
@@ -319,6 +330,7 @@ def _baseline(
         provider=provider or (used.provider if model in (None, used.model) else None),
         tier=tier,
         usage=used.usage if usage is None else usage,
+        sound=used.sound,
     )
 
 

@@ -30,6 +30,7 @@ __all__ = ["Bill", "BillLine", "bill"]
 
 _ZERO = Decimal(0)
 _MIXED = "no word on which output tokens are pictures"
+_HEARD = "no word on which input tokens are audio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,13 @@ class Bill:
         return self.known if self.unpriced is None else None
 
 
-def bill(card: RateCard, usage: Usage) -> Bill:
+def bill(card: RateCard, usage: Usage, *, sound: bool = False) -> Bill:
     """Return the bill of one call.
 
     Parts that exceed their whole (a provider's miscount) are billed beside it, so that a miscount
     never makes a call cheaper. Where the usage does not say which of the cached tokens were audio
-    or pictures, the dearest possibility is billed.
+    or pictures, the dearest possibility is billed. `sound` says that the prompt had some: then audio
+    that is in no count leaves the call unpriced, where it costs more than text.
     """
     card = card.at(usage.input_tokens)
     lines = [*_input(card, usage), *_output(card, usage), *_fees(card, usage)]
@@ -79,6 +81,8 @@ def bill(card: RateCard, usage: Usage) -> Bill:
     unpriced = None if missing is None else f"no price for {LABELS[missing]}"
     if unpriced is None and _is_mixed(card, usage):
         unpriced = _MIXED  # The text rate in the lines is the least that they cost.
+    if unpriced is None and sound and _is_unheard(card, usage):
+        unpriced = _HEARD
     return Bill(lines=tuple(lines), known=_known(lines), unpriced=unpriced, own=card.own)
 
 
@@ -86,6 +90,12 @@ def _is_mixed(card: RateCard, usage: Usage) -> bool:
     """Whether output tokens may be text or pictures, at different rates, and nothing says which."""
     plain = usage.output_tokens - usage.reasoning_tokens
     return card.answers == "mixed" and plain > 0 and not usage.output_image_tokens
+
+
+def _is_unheard(card: RateCard, usage: Usage) -> bool:
+    """Whether input tokens may be audio at a rate of its own, and nothing says which."""
+    as_text = card.audio_as_text if card.input_audio is None else card.input_audio == card.input
+    return usage.input_tokens > 0 and not usage.input_audio_tokens and not as_text
 
 
 def _input(card: RateCard, usage: Usage) -> Iterator[BillLine]:

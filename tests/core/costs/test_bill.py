@@ -35,6 +35,7 @@ FULL = RateCard(
 )
 PLAIN = RateCard(input=D(1), output=D(10))
 AUDIO, PICTURES = "no price for audio output", "no price for picture output"
+UNHEARD = "no word on which input tokens are audio"
 
 
 @pytest.mark.parametrize(
@@ -268,3 +269,22 @@ def test_a_bill_is_exact_whatever_precision_the_app_has_set() -> None:
     with localcontext(prec=4):
         assert PriceBook().cost(usage, "gpt-5") == exact
     assert exact == D("0.00000125") * 123_456_789 + D("0.00001") * 987_654_321 + D("0.07")
+
+
+@pytest.mark.parametrize(
+    ("card", "usage", "reason"),
+    [
+        (FULL, Usage(input_tokens=10), UNHEARD),
+        (PLAIN, Usage(input_tokens=10), UNHEARD),
+        (FULL, Usage(input_tokens=10, input_audio_tokens=4), None),
+        (FULL, Usage(output_tokens=10), None),
+        (replace(PLAIN, audio_as_text=True), Usage(input_tokens=10), None),
+        (replace(PLAIN, input_audio=PLAIN.input), Usage(input_tokens=10), None),
+    ],
+    ids=["own rate", "no rate", "counted", "no prompt", "one rate", "same rate"],
+)
+def test_sound_that_nobody_counts_is_not_billed_as_text(
+    card: RateCard, usage: Usage, reason: str | None
+) -> None:
+    assert bill(card, usage, sound=True).unpriced == reason
+    assert bill(card, usage).unpriced is None
