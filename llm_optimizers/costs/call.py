@@ -87,6 +87,9 @@ class Reported:
     estimated: bool = False
 
 
+_ADDED = frozenset({"suspicious", "requests"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallShare:
     """One caller's share of a call that several callers may have shared.
@@ -95,7 +98,9 @@ class CallShare:
     `estimated` if other callers shared the call. The rest comes from strategies applied to the
     shared call: `removed` are the tokens that prompt optimisers took out, `baseline_model` is the
     model that would have been called without a router, and `served` is the cache tier that
-    answered, "" if a model was called. Usage is `counted` locally if the provider reported none.
+    answered, "" if a model was called. Usage is `counted` locally if the provider reported none,
+    and `suspicious` if what it reported cannot be right. `requests` are the requests whose fees
+    this caller pays: of those who share one only the first does.
     """
 
     alone: Usage | None
@@ -104,6 +109,8 @@ class CallShare:
     baseline_model: str | None = None
     served: str = ""
     counted: bool = False
+    suspicious: bool = False
+    requests: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return the share as JSON values, for adapters that store it with an answer."""
@@ -114,13 +121,18 @@ class CallShare:
             "baseline_model": self.baseline_model,
             "served": self.served,
             "counted": self.counted,
+            "suspicious": self.suspicious,
+            "requests": self.requests,
         }
 
     @classmethod
     def from_dict(cls, raw: object) -> CallShare | None:
         """Read a share written by `as_dict`; None for anything else."""
         try:
-            fields = {name: raw[name] for name in cls.__dataclass_fields__}  # type: ignore[index]
+            known = [*cls.__dataclass_fields__]
+            if _ADDED.isdisjoint(raw):  # type: ignore[arg-type]  # a mark of an earlier release
+                known = [name for name in known if name not in _ADDED]
+            fields = {name: raw[name] for name in known}  # type: ignore[index]
             alone = fields.pop("alone")
             removed = RemovedTokens(**fields.pop("removed"))
             return cls(alone=None if alone is None else Usage(**alone), removed=removed, **fields)
@@ -152,7 +164,11 @@ def baseline_call(
         model=model,
         usage=usage,
         cost=reported.cost if unchanged else None,
-        estimated=share.estimated or share.counted or reported.estimated,
+        estimated=share.estimated
+        or share.counted
+        or share.suspicious
+        or reported.estimated
+        or reported.suspicious,
     )
 
 
@@ -339,7 +355,7 @@ class Call:
             kind=self.kind,
             sound=self.sound,
             estimated=estimated or (served is not None and served.estimated),
-            suspicious=self.suspicious,
+            suspicious=self.suspicious or share.suspicious,
             billed=None if billed is None else dollars_or_none(billed),
         )
 
@@ -354,10 +370,10 @@ class Call:
         if self.status == "error" or share.alone is None:
             return self._priced(prices, used, billed=billed, estimated=share.counted)
         served: ServedAnswer | None = None
-        guessed = share.estimated or share.counted
+        guessed = share.estimated or share.counted or share.suspicious
         if share.served:
             served = ServedAnswer(tier=share.served, usage=share.alone, estimated=guessed)
-        bill = self._bill(prices, used)
+        bill = self._bill(prices, used, share.requests)
         alone = billed
         if alone is not None and used != share.alone:
             separate = self._bill(prices, share.alone).cost
@@ -370,7 +386,7 @@ class Call:
             estimated=share.counted,
             billed=alone,
         )
-        if used == record.usage:
+        if used == record.usage and (share.requests == 1 or used == Usage()):
             return record
         baseline = record.baseline_usage or record.usage
         cost = bill.cost if billed is None else billed
@@ -384,9 +400,14 @@ class Call:
         saved = Saving(strategy="batching", amount=amount, basis=basis)
         return replace(record, cost=cost, savings=(*record.savings, saved))
 
-    def _bill(self, prices: PriceBook, usage: Usage) -> Bill:
+    def _bill(self, prices: PriceBook, usage: Usage, requests: int = 1) -> Bill:
         return prices.bill(
-            usage, self._model(prices), provider=self.provider, at=self.time, tier=self.tier
+            usage,
+            self._model(prices),
+            provider=self.provider,
+            at=self.time,
+            tier=self.tier,
+            requests=requests,
         )
 
     def _model(self, prices: PriceBook) -> str:

@@ -192,8 +192,8 @@ def price_call(
 
     `billed` is what the provider says it billed for the call, or for the stored answer of a hit. It
     is the cost, whatever the prices say. Savings are then in proportion to the prices, and
-    estimated unless the provider billed just the price. With `sound` in the prompt, audio that is in
-    no count leaves the call unpriced.
+    estimated unless the provider billed just the price. With `sound` in the prompt, audio that is
+    in no count leaves the call unpriced.
 
     Raises:
         ConfigurationError: an argument is of another kind.

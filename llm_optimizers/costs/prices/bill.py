@@ -29,6 +29,7 @@ from llm_optimizers.costs.usage import Usage
 __all__ = ["Bill", "BillLine", "bill"]
 
 _ZERO = Decimal(0)
+_NOTHING = Usage()
 _MIXED = "no word on which output tokens are pictures"
 _HEARD = "no word on which input tokens are audio"
 
@@ -66,16 +67,17 @@ class Bill:
         return self.known if self.unpriced is None else None
 
 
-def bill(card: RateCard, usage: Usage, *, sound: bool = False) -> Bill:
+def bill(card: RateCard, usage: Usage, *, sound: bool = False, requests: int = 1) -> Bill:
     """Return the bill of one call.
 
     Parts that exceed their whole (a provider's miscount) are billed beside it, so that a miscount
     never makes a call cheaper. Where the usage does not say which of the cached tokens were audio
-    or pictures, the dearest possibility is billed. `sound` says that the prompt had some: then audio
-    that is in no count leaves the call unpriced, where it costs more than text.
+    or pictures, the dearest possibility is billed. With `sound` in the prompt, audio that is in no
+    count leaves the call unpriced, where it costs more than text. `requests` are the fees for
+    requests, of which only one of those that share a call pays one.
     """
     card = card.at(usage.input_tokens)
-    lines = [*_input(card, usage), *_output(card, usage), *_fees(card, usage)]
+    lines = [*_input(card, usage), *_output(card, usage), *_fees(card, usage, requests)]
     lines = [line for line in lines if line.count]
     missing = next((line.part for line in lines if line.rate is None), None)
     unpriced = None if missing is None else f"no price for {LABELS[missing]}"
@@ -200,7 +202,7 @@ def _only(card: RateCard, kind: str, rate: Decimal | None) -> Decimal | None:
     return card.output if rate is None and card.answers == kind else rate
 
 
-def _fees(card: RateCard, usage: Usage) -> Iterator[BillLine]:
+def _fees(card: RateCard, usage: Usage, requests: int) -> Iterator[BillLine]:
     """Yield what is billed by the piece."""
     searches = min(usage.web_searches, 1) if card.search_per_call else usage.web_searches
     yield BillLine("web_search", searches, card.web_search)
@@ -208,5 +210,5 @@ def _fees(card: RateCard, usage: Usage) -> Iterator[BillLine]:
     yield BillLine("code_session", usage.code_sessions, card.code_session)
     yield BillLine("image", usage.images, card.image)
     yield BillLine("other", usage.other_units, None)
-    if card.per_request:
-        yield BillLine("per_request", 1, card.per_request)
+    if card.per_request and usage != _NOTHING:  # a refused call costs nothing
+        yield BillLine("per_request", requests, card.per_request)

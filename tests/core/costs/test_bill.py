@@ -288,3 +288,8 @@ def test_sound_that_nobody_counts_is_not_billed_as_text(
 ) -> None:
     assert bill(card, usage, sound=True).unpriced == reason
     assert bill(card, usage).unpriced is None
+
+
+def test_a_refused_call_pays_no_fee_for_its_request() -> None:
+    assert bill(FULL, Usage()).cost == 0
+    assert bill(FULL, Usage(output_tokens=1)).cost == 10 + 1_000_000
