@@ -136,8 +136,9 @@ def _dearest_input(card: RateCard, usage: Usage) -> list[BillLine]:
     if text < 0 or read + written > whole:
         # Then they are no parts of the whole.
         return _modes(card, (whole, audio, image), (read, 0, 0)) + others
+    least = max(0, read - text - image)  # more is cached than there is text
     told = min(usage.cache_read_audio_tokens, audio, read)
-    audios = {told} if told else {max(0, read - text - image), min(read, audio)}
+    audios = {max(told, least)} if told else {least, min(read, audio)}
     ways = [
         _modes(
             card,
@@ -205,6 +206,8 @@ def _only(card: RateCard, kind: str, rate: Decimal | None) -> Decimal | None:
 def _fees(card: RateCard, usage: Usage, requests: int) -> Iterator[BillLine]:
     """Yield what is billed by the piece."""
     searches = min(usage.web_searches, 1) if card.search_per_call else usage.web_searches
+    if card.always_searches and usage != _NOTHING:
+        searches = max(searches, 1)
     yield BillLine("web_search", searches, card.web_search)
     yield BillLine("file_search", usage.file_searches, card.file_search)
     yield BillLine("code_session", usage.code_sessions, card.code_session)

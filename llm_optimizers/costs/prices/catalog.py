@@ -70,6 +70,9 @@ _TOO_EARLY = "no price on that day"
 _ONE_RATE = frozenset({"google"})
 # Their fee is for a grounded prompt; later Geminis bill each search (the same page).
 _GROUNDED = re.compile(r"gemini-[12]\.\d-")
+# They search before every answer, for a fee that no count shows and no list has
+# (https://developers.openai.com/api/docs/guides/tools-web-search).
+_SEARCHES = re.compile(r"gpt-\S+-search-(preview|api)\b")
 # Providers that develop the models they list. A name without a provider is never looked up at
 # providers that only host models: an open model more likely runs on the user's machine.
 _DEVELOPERS = frozenset(
@@ -89,8 +92,9 @@ _DEVELOPERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A model in the price list, and the provider whose price applies."""
+    """A model in the price list, the name it was found by, and the provider whose price applies."""
 
+    name: str
     provider: Provider
     model: ModelInfo
     own_price: bool
@@ -231,10 +235,14 @@ def _card(listing: Listing, values: dict[str, Any], input_tokens: int) -> RateCa
         for name, key in _KEYS.items()
         if (value := rate(key)) is not None
     }
+    searches = _SEARCHES.search(listing.name) is not None
+    if searches:
+        rates.pop("web_search", None)  # that of other models' searches, which cost less
     unused = [(key, rate(key)) for key in values if key not in _KEYS.values()]
     return RateCard(
         **{"output": None, **rates},
         audio_as_text=listing.provider.id in _ONE_RATE and not listing.model.deprecated,
+        always_searches=searches,
         search_per_call=_GROUNDED.match(listing.model.id) is not None,
         answers=_answers(listing.model.id, values),
         unused=tuple((key, value) for key, value in unused if value is not None),
@@ -268,12 +276,12 @@ def _listed(
     if model is not None:
         if not is_same_model(model.id, model.match, name):
             return None
-        return Listing(provider=provider, model=model, own_price=True)
+        return Listing(name=name, provider=provider, model=model, own_price=True)
     for developer_id in () if own_price else provider.fallback_model_providers or ():
         developer = next((p for p in snapshot.providers if p.id == developer_id), None)
         model = None if developer is None else developer.find_model(name)
         if model is not None and is_same_model(model.id, model.match, name):
-            return Listing(provider=provider, model=model, own_price=False)
+            return Listing(name=name, provider=provider, model=model, own_price=False)
     return None
 
 

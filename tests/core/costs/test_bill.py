@@ -113,6 +113,16 @@ CACHED = Usage(input_tokens=100, cache_read_tokens=30, input_audio_tokens=20, in
             Usage(input_tokens=10, cache_read_tokens=9, input_audio_tokens=10),
             1 * D(5) + 9 * D("0.5"),
         ),
+        # Only audio can have been cached, whatever its count says.
+        (
+            Usage(
+                input_tokens=10,
+                cache_read_tokens=4,
+                input_audio_tokens=10,
+                cache_read_audio_tokens=1,
+            ),
+            6 * D(5) + 4 * D("0.5"),
+        ),
         (
             Usage(input_tokens=10, cache_read_tokens=4, cache_write_tokens=6, input_image_tokens=4),
             4 * D("0.3") + 6 * D("1.25"),
@@ -288,6 +298,14 @@ def test_sound_that_nobody_counts_is_not_billed_as_text(
 ) -> None:
     assert bill(card, usage, sound=True).unpriced == reason
     assert bill(card, usage).unpriced is None
+
+
+def test_a_model_that_always_searches_has_its_fee_in_every_call() -> None:
+    usage = Usage(input_tokens=100)
+    known = bill(replace(FULL, always_searches=True, per_request=D(0)), usage)
+    assert known.cost == 100 + 1_000
+    assert bill(replace(PLAIN, always_searches=True), usage).unpriced == "no price for web searches"
+    assert bill(replace(PLAIN, always_searches=True), Usage()).cost == 0
 
 
 def test_a_refused_call_pays_no_fee_for_its_request() -> None:
