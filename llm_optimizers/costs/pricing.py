@@ -48,6 +48,7 @@ __all__ = [
 _ZERO = Decimal(0)
 _SMALLEST = Decimal("1e-18")  # of a dollar, to which a proportion is rounded
 _NO_OVERHEAD: Mapping[str, Decimal] = {}
+_BASES, _CALL_KINDS, _TIERS = map(get_args, (Basis, CallKind, ServiceTier))
 _check_kinds = fields_check(
     {"model": str, "provider": (str, NoneType), "tier": str, "usage": Usage, "sound": bool}
 )
@@ -210,12 +211,12 @@ def price_call(
     optional(instance, "baseline_usage", baseline_usage, Usage)
     optional(instance, "baseline_low_usage", baseline_low_usage, Usage)
     moment("time", time)
-    one_of("basis", basis, get_args(Basis))
-    one_of("kind", kind, get_args(CallKind))
+    one_of("basis", basis, _BASES)
+    one_of("kind", kind, _CALL_KINDS)
     flag("estimated", estimated)
     flag("sound", sound)
     optional(amount, "billed", billed, least=0)
-    one_of("baseline_tier", baseline_tier, get_args(ServiceTier))
+    one_of("baseline_tier", baseline_tier, _TIERS)
     made = _Variant(model=model, provider=provider, tier=tier, usage=usage, sound=sound)
     base = _baseline(made, baseline_model, baseline_provider, baseline_usage, baseline_tier)
     costs = _Costs.of(prices, time, made, billed)
