@@ -102,7 +102,7 @@ def call_of_run(
         report = replace(
             report,
             usage=beside.usage,
-            suspicious=beside.suspicious,
+            suspicious=report.suspicious or beside.suspicious,
             model=report.model or beside.model,
         )
     if report.cost is None:

@@ -22,8 +22,8 @@ from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.pricing import (
     NOTHING_REMOVED,
     RemovedTokens,
+    as_billed,
     charged_to,
-    in_proportion,
     price_call,
     priced_by,
 )
@@ -377,7 +377,7 @@ class Call:
         alone = billed
         if alone is not None and used != share.alone:
             separate = self._bill(prices, share.alone).cost
-            alone = None if separate is None else in_proportion(separate, alone, bill)
+            alone = None if separate is None else as_billed(separate, alone, bill)
         record = self._priced(
             prices,
             share.alone,

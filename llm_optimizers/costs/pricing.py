@@ -39,8 +39,8 @@ from llm_optimizers.errors import UnpricedError
 __all__ = [
     "NOTHING_REMOVED",
     "RemovedTokens",
+    "as_billed",
     "charged_to",
-    "in_proportion",
     "price_call",
     "priced_by",
 ]
@@ -113,9 +113,9 @@ class _Variant:
 class _Costs:
     """What the variants of one call cost.
 
-    What the provider says it `billed` for the call as it was made is believed. Other variants then
-    cost in proportion what they cost by their prices: a discount or a fee of the provider's applies
-    to them too. That is `exact` if the provider billed just the price.
+    What the provider says it `billed` for the call as it was made is believed. A discount or a fee
+    of the provider's then applies to the other variants too. That is `exact` if the provider billed
+    just the price.
     """
 
     prices: PriceBook
@@ -142,13 +142,19 @@ class _Costs:
         if variant == self.made:
             return self.made_cost
         cost = variant.bill(self.prices, self.at).cost
-        return cost if cost is None or self.exact else in_proportion(cost, self.billed, self.bill)
+        return cost if cost is None or self.exact else as_billed(cost, self.billed, self.bill)
 
 
-def in_proportion(cost: Decimal, billed: Decimal | None, bill: Bill) -> Decimal:
-    """Return a cost by the prices times what was billed for another bill by the same prices."""
-    if billed is None or not bill.cost:
+def as_billed(cost: Decimal, billed: Decimal | None, bill: Bill) -> Decimal:
+    """Return what another call would have been billed, by its cost and by what this one was billed.
+
+    Less than the price is a discount, which the other has in proportion. More than the price has a
+    fee that no count shows, such as that of a search: the other pays it too, and no more of it.
+    """
+    if billed is None or bill.cost is None:
         return cost
+    if billed >= bill.cost:
+        return EXACT.add(cost, EXACT.subtract(billed, bill.cost))
     return EXACT.quantize(EXACT.divide(EXACT.multiply(cost, billed), bill.cost), _SMALLEST)
 
 
@@ -192,9 +198,9 @@ def price_call(
     can; of a cache hit it is worked out here: its whole prompt was sent before.
 
     `billed` is what the provider says it billed for the call, or for the stored answer of a hit. It
-    is the cost, whatever the prices say. Savings are then in proportion to the prices, and
-    estimated unless the provider billed just the price. With `sound` in the prompt, audio that is
-    in no count leaves the call unpriced.
+    is the cost, whatever the prices say. A discount or a fee in it applies to the baseline too, so
+    that savings are estimated unless the provider billed just the price. With `sound` in the
+    prompt, audio that is in no count leaves the call unpriced.
 
     Raises:
         ConfigurationError: an argument is of another kind.
