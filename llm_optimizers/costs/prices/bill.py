@@ -76,7 +76,7 @@ def bill(card: RateCard, usage: Usage, *, sound: bool = False, requests: int = 1
     Parts that exceed their whole (a provider's miscount) are billed beside it, so that a miscount
     never makes a call cheaper. Where the usage does not say which of the cached tokens were audio
     or pictures, the dearest possibility is billed. With `sound` in the prompt, audio that is in no
-    count leaves the call unpriced, where it costs more than text. `requests` are the fees for
+    count leaves the call unpriced, where it has a rate of its own. `requests` are the fees for
     requests, of which only one of those that share a call pays one.
     """
     card = card.at(usage.input_tokens)
@@ -100,8 +100,8 @@ def _is_mixed(card: RateCard, usage: Usage) -> bool:
 
 def _is_unheard(card: RateCard, usage: Usage) -> bool:
     """Whether input tokens may be audio at a rate of its own, and nothing says which."""
-    as_text = card.audio_as_text if card.input_audio is None else card.input_audio == card.input
-    return usage.input_tokens > 0 and not usage.input_audio_tokens and not as_text
+    apart = card.input_audio not in (None, card.input)
+    return apart and usage.input_tokens > 0 and not usage.input_audio_tokens
 
 
 def _input(card: RateCard, usage: Usage) -> Iterator[_Part]:

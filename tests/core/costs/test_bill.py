@@ -285,7 +285,7 @@ def test_a_bill_is_exact_whatever_precision_the_app_has_set() -> None:
     ("card", "usage", "reason"),
     [
         (FULL, Usage(input_tokens=10), UNHEARD),
-        (PLAIN, Usage(input_tokens=10), UNHEARD),
+        (PLAIN, Usage(input_tokens=10), None),
         (FULL, Usage(input_tokens=10, input_audio_tokens=4), None),
         (FULL, Usage(output_tokens=10), None),
         (replace(PLAIN, audio_as_text=True), Usage(input_tokens=10), None),
