@@ -72,7 +72,7 @@ _ONE_RATE = frozenset({"google"})
 _GROUNDED = re.compile(r"gemini-[12]\.\d-")
 # They search before every answer, for a fee that no count shows and no list has
 # (https://developers.openai.com/api/docs/guides/tools-web-search).
-_SEARCHES = re.compile(r"gpt-\S+-search-(preview|api)\b")
+_SEARCHES = re.compile(r"-search-(?:preview|api)\b")
 # Providers that develop the models they list. A name without a provider is never looked up at
 # providers that only host models: an open model more likely runs on the user's machine.
 _DEVELOPERS = frozenset(
