@@ -22,6 +22,7 @@ from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.prices.names import provider_of
 from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.costs.runs import NOBODY, Attribution
+from llm_optimizers.costs.sound import has_sound
 from llm_optimizers.shown import safe_logger
 from llm_optimizers.types import ChatRequest
 
@@ -101,7 +102,7 @@ def call_of_run(
         report = replace(
             report,
             usage=beside.usage,
-            suspicious=beside.suspicious,
+            suspicious=report.suspicious or beside.suspicious,
             model=report.model or beside.model,
         )
     if report.cost is None:
@@ -115,6 +116,7 @@ def call_of_run(
         asked=run.model,
         answered=report.model if mark is None else str(mark.get("model") or ""),
         provider=run.provider,
+        sound=has_sound(message.content for message in run.messages),
         reported=report.usage,
         tier=report.tier,
         billed=report.cost,

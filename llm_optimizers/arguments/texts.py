@@ -40,8 +40,9 @@ def string(name: str, value: object) -> str:
 def one_of(name: str, value: T, known: Iterable[T]) -> T:
     """Check a value that is one of a few."""
     choices = list(known)
-    if any(type(value) is type(choice) and value == choice for choice in choices):
-        return value
+    for choice in choices:
+        if type(value) is type(choice) and value == choice:
+            return value
     refuse(name, value, listed(choices, last="or"))
 
 

@@ -24,12 +24,14 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.arguments import function, mapping, optional, string, text, whole
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.reports import used_in
-from llm_optimizers.errors import ConfigurationError, ItemError, UnpricedError
+from llm_optimizers.costs.call import Call, Reported
+from llm_optimizers.costs.reports import Report
+from llm_optimizers.errors import ConfigurationError, ItemError
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.shown import shown_lines
 
@@ -118,7 +120,7 @@ class AskRows:
             # A forked process must not use its parent's connections.
             if self._client is None or self._connected_in != os.getpid():
                 # Load the price list first: the SDK fails while another thread loads modules.
-                self._cost(Usage())
+                self._prices.warm_up()
                 if self.client is not None:
                     self._client = self.client()
                 else:
@@ -130,18 +132,19 @@ class AskRows:
 
     def _ask(self, client: OpenAI, row: Mapping[str, Any]) -> dict[str, Any]:
         usage: Usage | None = None
+        cost: str | None = None
         try:
             answer = client.chat.completions.create(
                 model=self.model, messages=self._messages(row), **(self.params or {})
             )
-            usage = used_in(answer)
+            reported = Report().add(answer).reported()
+            usage, cost = reported.usage or Usage(), self._cost(reported)
             text = _text(answer)
         except Exception as error:  # noqa: BLE001 - it becomes the row's error
-            cost = None if usage is None else self._cost(usage)
             return _with_result(
                 row, error=f"{type(error).__name__}: {shown_lines(error)}", usage=usage, cost=cost
             )
-        return _with_result(row, result=text, usage=usage, cost=self._cost(usage))
+        return _with_result(row, result=text, usage=usage, cost=cost)
 
     def _messages(self, row: Mapping[str, Any]) -> Any:
         if "messages" in row:
@@ -151,11 +154,20 @@ class AskRows:
         system = [{"role": "system", "content": self.system}] if self.system else []
         return [*system, {"role": "user", "content": row[self.column]}]
 
-    def _cost(self, usage: Usage) -> str | None:
-        try:
-            return str(self._prices.cost(usage, self.model, provider=self.provider))
-        except UnpricedError:
-            return None
+    def _cost(self, reported: Reported) -> str | None:
+        call = Call(
+            id="row",
+            time=datetime.now(UTC),
+            asked=self.model,
+            answered=reported.model,
+            provider=self.provider,
+            reported=reported.usage,
+            tier=reported.tier,
+            suspicious=reported.suspicious,
+            billed=reported.cost,
+        )
+        cost = call.record(self._prices).cost
+        return None if cost is None else str(cost)
 
 
 def _text(answer: ChatCompletion) -> str:

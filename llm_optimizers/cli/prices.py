@@ -153,7 +153,8 @@ def _without_price(card: RateCard) -> list[str]:
     """Return what would leave a call to the model unpriced."""
     usages = (Usage(**dict.fromkeys(filter(None, names), 1)) for names in _PARTS.items())
     reasons = (bill(card, usage).unpriced for usage in usages)
-    return [reason.removeprefix("no price for ") for reason in reasons if reason is not None]
+    found = dict.fromkeys(reason for reason in reasons if reason is not None)
+    return [reason.removeprefix("no price for ") for reason in found]
 
 
 def _rates(card: RateCard) -> dict[str, Decimal]:

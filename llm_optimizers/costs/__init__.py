@@ -6,6 +6,7 @@ attribution.py  attributed: whose money a call was; aliases.py: what the field c
 context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
 reports.py      Report: what a provider reports with an answer, whatever its format
+sound.py        whether a prompt has sound, which LangChain's counts of Gemini do not say
 failed.py       Failure: how far a failed call came, and so what of it is billed
 open_calls.py   OpenCalls: what has begun, recorded also if it is given up
 pricing.py      price_call: a call's cost, its baseline, and the savings between the two

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from llm_optimizers.costs.amounts import dollars_or_none
+from llm_optimizers.costs.amounts import EXACT, dollars_or_none
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, Role
 from llm_optimizers.costs.ledger import Ledger
 from llm_optimizers.costs.prices.answered import model_to_price
@@ -22,8 +22,8 @@ from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.pricing import (
     NOTHING_REMOVED,
     RemovedTokens,
+    as_billed,
     charged_to,
-    in_proportion,
     price_call,
     priced_by,
 )
@@ -88,6 +88,9 @@ class Reported:
     estimated: bool = False
 
 
+_ADDED = frozenset({"suspicious", "requests"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallShare:
     """One caller's share of a call that several callers may have shared.
@@ -96,7 +99,9 @@ class CallShare:
     `estimated` if other callers shared the call. The rest comes from strategies applied to the
     shared call: `removed` are the tokens that prompt optimisers took out, `baseline_model` is the
     model that would have been called without a router, and `served` is the cache tier that
-    answered, "" if a model was called. Usage is `counted` locally if the provider reported none.
+    answered, "" if a model was called. Usage is `counted` locally if the provider reported none,
+    and `suspicious` if what it reported cannot be right. `requests` are the requests whose fees
+    this caller pays: of those who share one only the first does.
     """
 
     alone: Usage | None
@@ -105,6 +110,8 @@ class CallShare:
     baseline_model: str | None = None
     served: str = ""
     counted: bool = False
+    suspicious: bool = False
+    requests: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Return the share as JSON values, for adapters that store it with an answer."""
@@ -115,13 +122,18 @@ class CallShare:
             "baseline_model": self.baseline_model,
             "served": self.served,
             "counted": self.counted,
+            "suspicious": self.suspicious,
+            "requests": self.requests,
         }
 
     @classmethod
     def from_dict(cls, raw: object) -> CallShare | None:
         """Read a share written by `as_dict`; None for anything else."""
         try:
-            fields = {name: raw[name] for name in cls.__dataclass_fields__}  # type: ignore[index]
+            known = [*cls.__dataclass_fields__]
+            if _ADDED.isdisjoint(raw):  # type: ignore[arg-type]  # a mark of an earlier release
+                known = [name for name in known if name not in _ADDED]
+            fields = {name: raw[name] for name in known}  # type: ignore[index]
             alone = fields.pop("alone")
             removed = RemovedTokens(**fields.pop("removed"))
             return cls(alone=None if alone is None else Usage(**alone), removed=removed, **fields)
@@ -153,7 +165,11 @@ def baseline_call(
         model=model,
         usage=usage,
         cost=reported.cost if unchanged else None,
-        estimated=share.estimated or share.counted or reported.estimated,
+        estimated=share.estimated
+        or share.counted
+        or share.suspicious
+        or reported.estimated
+        or reported.suspicious,
     )
 
 
@@ -181,7 +197,8 @@ class Call:
     tokens that prompt optimisers removed, other than those in `context`. `share` is set if other
     callers may have shared the call, `served` if a cache answered. `progress` says how far a call
     came whose status is "error". Usage that is `suspicious` cannot be right, or not be read.
-    `billed` is what the provider says it billed, in dollars. `attribution` says whose money it was.
+    `billed` is what the provider says it billed, in dollars. `sound`: the prompt had some, whose
+    tokens the framework may not pass on. `attribution` says whose money it was.
     """
 
     id: str
@@ -203,6 +220,7 @@ class Call:
     progress: Progress = "unsent"
     kind: CallKind = "answer"
     billed: Decimal | None = None
+    sound: bool = False
 
     @property
     def is_counted(self) -> bool:
@@ -336,8 +354,9 @@ class Call:
             status=self.status,
             error=self.error,
             kind=self.kind,
+            sound=self.sound,
             estimated=estimated or (served is not None and served.estimated),
-            suspicious=self.suspicious,
+            suspicious=self.suspicious or share.suspicious,
             billed=None if billed is None else dollars_or_none(billed),
         )
 
@@ -352,14 +371,14 @@ class Call:
         if self.status == "error" or share.alone is None:
             return self._priced(prices, used, billed=billed, estimated=share.counted)
         served: ServedAnswer | None = None
-        guessed = share.estimated or share.counted
+        guessed = share.estimated or share.counted or share.suspicious
         if share.served:
             served = ServedAnswer(tier=share.served, usage=share.alone, estimated=guessed)
-        bill = self._bill(prices, used)
+        bill = self._bill(prices, used, share.requests)
         alone = billed
         if alone is not None and used != share.alone:
             separate = self._bill(prices, share.alone).cost
-            alone = None if separate is None else in_proportion(separate, alone, bill)
+            alone = None if separate is None else as_billed(separate, alone, bill)
         record = self._priced(
             prices,
             share.alone,
@@ -368,24 +387,28 @@ class Call:
             estimated=share.counted,
             billed=alone,
         )
-        if used == record.usage:
+        if used == record.usage and (share.requests == 1 or used == Usage()):
             return record
         baseline = record.baseline_usage or record.usage
-        record = replace(record, usage=used, baseline_usage=baseline)
         cost = bill.cost if billed is None else billed
-        if record.cost is None or cost is None:
-            unknown: dict[str, Any] = dict.fromkeys(
-                ("priced_by", "unpriced", "at_least", "baseline_cost")
-            )
-            known = unknown | priced_by(bill, billed)
-            return replace(record, cost=cost, savings=(), **known)
+        known: dict[str, Any] = {"priced_by": None, "unpriced": None, "at_least": None}
+        known |= priced_by(bill, billed)
+        record = replace(record, usage=used, baseline_usage=baseline, **known)
+        if record.cost is None or record.baseline_cost is None or cost is None:
+            return replace(record, cost=cost, baseline_cost=None, savings=())
         basis: Basis = "estimated" if guessed else "measured"
-        saved = Saving(strategy="batching", amount=record.cost - cost, basis=basis)
+        amount = EXACT.subtract(record.cost, cost)
+        saved = Saving(strategy="batching", amount=amount, basis=basis)
         return replace(record, cost=cost, savings=(*record.savings, saved))
 
-    def _bill(self, prices: PriceBook, usage: Usage) -> Bill:
+    def _bill(self, prices: PriceBook, usage: Usage, requests: int = 1) -> Bill:
         return prices.bill(
-            usage, self._model(prices), provider=self.provider, at=self.time, tier=self.tier
+            usage,
+            self._model(prices),
+            provider=self.provider,
+            at=self.time,
+            tier=self.tier,
+            requests=requests,
         )
 
     def _model(self, prices: PriceBook) -> str:

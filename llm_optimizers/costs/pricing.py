@@ -27,7 +27,7 @@ from llm_optimizers.arguments import (
     optional,
     string,
 )
-from llm_optimizers.costs.amounts import EXACT
+from llm_optimizers.costs.amounts import EXACT, sum_of
 from llm_optimizers.costs.prices.bill import Bill
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.prices.rates import ServiceTier
@@ -39,8 +39,8 @@ from llm_optimizers.errors import UnpricedError
 __all__ = [
     "NOTHING_REMOVED",
     "RemovedTokens",
+    "as_billed",
     "charged_to",
-    "in_proportion",
     "price_call",
     "priced_by",
 ]
@@ -48,8 +48,9 @@ __all__ = [
 _ZERO = Decimal(0)
 _SMALLEST = Decimal("1e-18")  # of a dollar, to which a proportion is rounded
 _NO_OVERHEAD: Mapping[str, Decimal] = {}
+_BASES, _CALL_KINDS, _TIERS = map(get_args, (Basis, CallKind, ServiceTier))
 _check_kinds = fields_check(
-    {"model": str, "provider": (str, NoneType), "tier": str, "usage": Usage}
+    {"model": str, "provider": (str, NoneType), "tier": str, "usage": Usage, "sound": bool}
 )
 
 
@@ -92,21 +93,29 @@ class _Variant:
     provider: str | None
     tier: ServiceTier
     usage: Usage
+    sound: bool
 
     def __post_init__(self) -> None:
         _check_kinds(self)
 
     def bill(self, prices: PriceBook, at: datetime) -> Bill:
-        return prices.bill(self.usage, self.model, provider=self.provider, at=at, tier=self.tier)
+        return prices.bill(
+            self.usage,
+            self.model,
+            provider=self.provider,
+            at=at,
+            tier=self.tier,
+            sound=self.sound,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Costs:
     """What the variants of one call cost.
 
-    What the provider says it `billed` for the call as it was made is believed. Other variants then
-    cost in proportion what they cost by their prices: a discount or a fee of the provider's applies
-    to them too. That is `exact` if the provider billed just the price.
+    What the provider says it `billed` for the call as it was made is believed. A discount or a fee
+    of the provider's then applies to the other variants too. That is `exact` if the provider billed
+    just the price.
     """
 
     prices: PriceBook
@@ -133,13 +142,19 @@ class _Costs:
         if variant == self.made:
             return self.made_cost
         cost = variant.bill(self.prices, self.at).cost
-        return cost if cost is None or self.exact else in_proportion(cost, self.billed, self.bill)
+        return cost if cost is None or self.exact else as_billed(cost, self.billed, self.bill)
 
 
-def in_proportion(cost: Decimal, billed: Decimal | None, bill: Bill) -> Decimal:
-    """Return a cost by the prices times what was billed for another bill by the same prices."""
-    if billed is None or not bill.cost:
+def as_billed(cost: Decimal, billed: Decimal | None, bill: Bill) -> Decimal:
+    """Return what another call would have been billed, by its cost and by what this one was billed.
+
+    Less than the price is a discount, which the other has in proportion. More than the price has a
+    fee that no count shows, such as that of a search: the other pays it too, and no more of it.
+    """
+    if billed is None or bill.cost is None:
         return cost
+    if billed >= bill.cost:
+        return EXACT.add(cost, EXACT.subtract(billed, bill.cost))
     return EXACT.quantize(EXACT.divide(EXACT.multiply(cost, billed), bill.cost), _SMALLEST)
 
 
@@ -168,6 +183,7 @@ def price_call(
     suspicious: bool = False,
     billed: Decimal | None = None,
     kind: CallKind = "answer",
+    sound: bool = False,
 ) -> CallRecord:
     """Build the record of a call: its cost, its baseline cost and what each strategy saved.
 
@@ -182,8 +198,9 @@ def price_call(
     can; of a cache hit it is worked out here: its whole prompt was sent before.
 
     `billed` is what the provider says it billed for the call, or for the stored answer of a hit. It
-    is the cost, whatever the prices say. Savings are then in proportion to the prices, and
-    estimated unless the provider billed just the price.
+    is the cost, whatever the prices say. A discount or a fee in it applies to the baseline too, so
+    that savings are estimated unless the provider billed just the price. With `sound` in the
+    prompt, audio that is in no count leaves the call unpriced.
 
     Raises:
         ConfigurationError: an argument is of another kind.
@@ -200,18 +217,19 @@ def price_call(
     optional(instance, "baseline_usage", baseline_usage, Usage)
     optional(instance, "baseline_low_usage", baseline_low_usage, Usage)
     moment("time", time)
-    one_of("basis", basis, get_args(Basis))
-    one_of("kind", kind, get_args(CallKind))
+    one_of("basis", basis, _BASES)
+    one_of("kind", kind, _CALL_KINDS)
     flag("estimated", estimated)
+    flag("sound", sound)
     optional(amount, "billed", billed, least=0)
-    one_of("baseline_tier", baseline_tier, get_args(ServiceTier))
-    made = _Variant(model=model, provider=provider, tier=tier, usage=usage)
+    one_of("baseline_tier", baseline_tier, _TIERS)
+    made = _Variant(model=model, provider=provider, tier=tier, usage=usage, sound=sound)
     base = _baseline(made, baseline_model, baseline_provider, baseline_usage, baseline_tier)
     costs = _Costs.of(prices, time, made, billed)
     hit = hit_strategy is not None
-    spent = sum(overhead.values(), _ZERO)
+    spent = sum_of(overhead.values())
     own = spent if hit else costs.made_cost
-    cost = own if own is None or hit else own + spent
+    cost = own if own is None or hit else EXACT.add(own, spent)
     steps: dict[str, Decimal] | None = {}
     if cost is None:
         steps = None
@@ -228,7 +246,7 @@ def price_call(
         usage=used,
         cost=cost,
         baseline_model=base.model,
-        baseline_cost=None if cost is None or steps is None else sum(steps.values(), cost),
+        baseline_cost=None if cost is None or steps is None else sum_of((cost, *steps.values())),
         baseline_usage=None if base.usage == used else base.usage,
         tier=tier,
         hit_strategy=hit_strategy,
@@ -276,7 +294,7 @@ def priced_by(bill: Bill, billed: Decimal | None, spent: Decimal = _ZERO) -> dic
         return {"priced_by": "provider"}
     if bill.unpriced is None:
         return {"priced_by": "own" if bill.own else "list"}
-    return {"unpriced": bill.unpriced, "at_least": (bill.known + spent) or None}
+    return {"unpriced": bill.unpriced, "at_least": EXACT.add(bill.known, spent) or None}
 
 
 def _basis(basis: Basis, estimated: bool, costs: _Costs, base: _Variant) -> Basis:
@@ -295,7 +313,7 @@ def charged_to(record: CallRecord, strategy: str) -> CallRecord:
     if record.cost is None:
         return record
     basis: Basis = "estimated" if record.estimated else "measured"
-    charge = Saving(strategy=strategy, amount=-record.cost, basis=basis)
+    charge = Saving(strategy=strategy, amount=EXACT.minus(record.cost), basis=basis)
     return replace(
         record,
         baseline_model=record.model,
@@ -319,6 +337,7 @@ def _baseline(
         provider=provider or (used.provider if model in (None, used.model) else None),
         tier=tier,
         usage=used.usage if usage is None else usage,
+        sound=used.sound,
     )
 
 
@@ -345,10 +364,10 @@ def _waterfall(
                 after = costs.of_variant(changed)
                 if after is None:
                     return None
-                steps[strategy] = before - after
+                steps[strategy] = EXACT.subtract(before, after)
                 variant, before = changed, after
     for strategy, dollars in overhead.items():
-        steps[strategy] = steps.get(strategy, _ZERO) - dollars
+        steps[strategy] = EXACT.subtract(steps.get(strategy, _ZERO), dollars)
     return steps
 
 

@@ -212,6 +212,7 @@ TAKEN: Mapping[str, Mapping[str, str]] = {
     "bootstrap_interval.value": dict.fromkeys(("-1", "0"), "any estimate"),
     "calibrate.weak": {"[]": "every model that the labels score"},
     "calibrate_cascade.checks": {"[]": "the judge alone"},
+    "PriceBook.bill.requests": {"0": "another caller paid the fee"},
     "calibrate_cascade.price_ratio": {"0": "cheap calls that cost nothing"},
     "label_problems.labels": {"[]": "the problem is that there are none"},
     "mean_loss_interval.losses": {"[5]": "one loss"},

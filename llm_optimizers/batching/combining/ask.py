@@ -62,7 +62,11 @@ class BilledAnswer:
 
         The usage is the adapter's own count (`estimated`) if the provider reported none.
         """
-        inner_share = replace(inner_share, counted=inner_share.counted or reported.estimated)
+        inner_share = replace(
+            inner_share,
+            counted=inner_share.counted or reported.estimated,
+            suspicious=inner_share.suspicious or reported.suspicious,
+        )
         if served is not None:
             inner_share = replace(inner_share, alone=served.usage, served=served.tier)
             return cls(text=text, model=reported.model, inner_share=inner_share, raw=raw)
@@ -91,14 +95,16 @@ AskModel: TypeAlias = Callable[[ChatRequest], BilledAnswer]
 class Question:
     """A caller's request.
 
-    `spent` is its share of the combined call `missed_by`, which left it unanswered, and
-    `spent_cost` its share of what was billed for that. `caller` is any object of the adapter that
-    identifies the caller; `QuestionOutcome` returns it.
+    `spent` is its share of the combined call `missed_by`, which left it unanswered, `spent_cost`
+    its share of what was billed for that, and `spent_requests` how often it paid a fee for a
+    request. `caller` is any object of the adapter that identifies the caller; `QuestionOutcome`
+    returns it.
     """
 
     request: ChatRequest
     spent: Usage = field(default_factory=Usage)
     spent_cost: Decimal | None = None
+    spent_requests: int = 0
     missed_by: BilledAnswer | None = None
     caller: Any = None
 
@@ -130,7 +136,8 @@ class SharedAnswer:
     @property
     def unshared(self) -> bool:
         """Whether one separate call without strategies gave the answer; then `raw` is complete."""
-        share = replace(self.share, counted=False)  # as its own record is then
+        # As its own record is then.
+        share = replace(self.share, counted=False, suspicious=False)
         return self.asked_with == 1 and share == CallShare(alone=self.usage, estimated=False)
 
 
@@ -196,17 +203,26 @@ class CombinedAsk:
         shares = self._shares(questions, reply.usage, answers)
         costs = split_cost(reply.cost, shares)
         outcomes: list[SharedAnswer | Exception | RetryAlone[Question]] = []
-        for question, answer, usage, cost in zip(questions, answers, shares, costs, strict=True):
+        # The first question pays the fee for the request.
+        requests = [reply.share.requests] + [0] * (len(questions) - 1)
+        for question, answer, usage, cost, paid in zip(
+            questions, answers, shares, costs, requests, strict=True
+        ):
             if not answer:
-                spent = question.spent + usage
-                retried = replace(question, spent=spent, spent_cost=cost, missed_by=reply)
+                retried = replace(
+                    question,
+                    spent=question.spent + usage,
+                    spent_cost=cost,
+                    spent_requests=paid,
+                    missed_by=reply,
+                )
                 outcomes.append(RetryAlone(item=retried))
                 continue
             answered = SharedAnswer(
                 text=answer,
                 usage=usage,
                 share=question_share(
-                    reply.share,
+                    replace(reply.share, requests=paid),
                     request=question.request,
                     answer=answer,
                     combined=request,
@@ -235,7 +251,7 @@ class CombinedAsk:
             text=reply.text,
             usage=question.spent + reply.usage,
             cost=cost,
-            share=reply.share,
+            share=replace(reply.share, requests=question.spent_requests + reply.share.requests),
             asked_with=1,
             model=reply.model,
             tier=reply.tier,

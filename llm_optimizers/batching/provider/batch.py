@@ -27,8 +27,12 @@ from llm_optimizers.batching.provider.prepared import PreparedRequest, RequestCo
 from llm_optimizers.batching.provider.requests import estimate_tokens, read_batch, read_jsonl
 from llm_optimizers.batching.provider.runner import BatchRunner
 from llm_optimizers.connections.opening import database_path
-from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage, price_call
+from llm_optimizers.costs import CallRecord, Ledger, PriceBook, Usage
+from llm_optimizers.costs.call import Call
+from llm_optimizers.costs.context import CallContext
 from llm_optimizers.costs.ledger import checked_ledger
+from llm_optimizers.costs.reports import Report
+from llm_optimizers.costs.runs import Attribution
 from llm_optimizers.effects import Plan, RunFunction, adrive, aperform, drive, perform
 from llm_optimizers.errors import ConfigurationError, StoreError
 from llm_optimizers.pickling import NotPickled
@@ -254,19 +258,26 @@ class ProviderBatch(NotPickled):
 
     def _record(self, job: str, row: sqlite3.Row) -> CallRecord:
         context, usage = RequestContext.load(row["context"]), Usage(**json.loads(row["usage"]))
-        return price_call(
-            self._prices,
+        reported = Report().add(json.loads(row["answer"])).reported()
+        call = Call(
             id=f"{job}:{row['position']}",
             time=datetime.fromtimestamp(row["ended_at"], UTC),
-            model=row["model"],
+            asked=row["model"],
+            answered=reported.model,
             provider=self._client.provider,
-            usage=usage,
+            reported=None if usage == Usage() else usage,
             tier="batch",
-            baseline_model=context.baseline_model,
-            baseline_provider=context.baseline_provider,
-            baseline_usage=context.removed.added_back_to(usage),
-            tags={**context.tags, "batch": job},
+            context=CallContext(
+                baseline_model=context.baseline_model,
+                baseline_provider=context.baseline_provider,
+                removed=context.removed,
+            ),
+            attribution=Attribution(tags={**context.tags, "batch": job}),
+            suspicious=reported.suspicious,
+            billed=reported.cost,
+            kind="embedding" if row["endpoint"].endswith("/embeddings") else "answer",
         )
+        return call.record(self._prices)
 
     def _result(self, job: str, row: sqlite3.Row) -> BatchResult:
         note = RequestContext.load(row["context"]).note

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llm_optimizers.arguments import (
+    flag,
     function,
     instance,
     mapping,
@@ -136,15 +137,24 @@ class PriceBook(WarmsUp, PickledAsArguments):
         provider: str | None = None,
         at: datetime | None = None,
         tier: ServiceTier = "standard",
+        sound: bool = False,
+        requests: int = 1,
     ) -> Bill:
         """Return the bill of one call, part by part; it says why, if the cost is not known.
+
+        With `sound` the prompt had some, whose tokens the usage may not name. `requests` are the
+        fees for requests to pay, which those that share a call pay once.
 
         Raises:
             ConfigurationError: there is no such tier.
         """
         instance("usage", usage, Usage)
+        flag("sound", sound)
+        whole("requests", requests, least=0)
         try:
-            return bill(self._card(model, provider, at, tier), usage)
+            return bill(
+                self._card(model, provider, at, tier), usage, sound=sound, requests=requests
+            )
         except UnpricedError as error:
             return Bill(unpriced=error.reason)
 

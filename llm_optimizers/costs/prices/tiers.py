@@ -44,10 +44,14 @@ _PLACES = (
     *("ResponseMetadata.HTTPHeaders.x-amzn-bedrock-service-tier",),
 )
 # What Anthropic bills above its list: the fast mode, and processing that stays in the US
-# (https://docs.anthropic.com/en/docs/about-claude/pricing).
+# (https://docs.anthropic.com/en/docs/about-claude/pricing); and Bedrock for less latency
+# (https://docs.aws.amazon.com/bedrock/latest/userguide/latency-optimized-inference.html).
 _DEARER = {
     **dict.fromkeys(("usage.speed", "message.usage.speed"), "fast"),
     **dict.fromkeys(("usage.inference_geo", "message.usage.inference_geo"), "us"),
+    **dict.fromkeys(
+        ("performanceConfig.latency", "metadata.performanceConfig.latency"), "optimized"
+    ),
 }
 _DEARER_PLACES = tuple(_DEARER)
 

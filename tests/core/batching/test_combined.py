@@ -24,7 +24,7 @@ from llm_optimizers.batching.combining.ask import (
 from llm_optimizers.batching.combining.prompts import combination_key, combine
 from llm_optimizers.batching.combining.shares import question_share, split_total, split_usage
 from llm_optimizers.costs import CallRecord, ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.call import Call
+from llm_optimizers.costs.call import NOT_SHARED, Call, CallShare, Reported
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 
@@ -170,7 +170,7 @@ def records(model: Model, count: int) -> list[QuestionOutcome]:
     return outcomes
 
 
-def shared_record(outcome: QuestionOutcome, name: str) -> CallRecord:
+def shared_record(outcome: QuestionOutcome, name: str, prices: PriceBook = PRICES) -> CallRecord:
     return Call(
         id=name,
         time=NOW,
@@ -179,7 +179,7 @@ def shared_record(outcome: QuestionOutcome, name: str) -> CallRecord:
         share=outcome.share,
         status=outcome.status,
         error=type(outcome.error).__name__ if outcome.error else None,
-    ).record(PRICES)
+    ).record(prices)
 
 
 def test_the_records_of_a_group_have_the_billed_cost_and_the_saving() -> None:
@@ -194,6 +194,38 @@ def test_the_records_of_a_group_have_the_billed_cost_and_the_saving() -> None:
         assert (saving.strategy, saving.basis) == ("batching", "estimated")
         assert record.cost is not None
         assert saving.amount == baseline - record.cost > 0
+
+
+@pytest.mark.parametrize("omitted", [set(), {"question 0"}, {"question 2"}], ids=str)
+def test_a_fee_for_a_request_is_paid_once_for_all_that_share_it(omitted: set[str]) -> None:
+    price = ModelPrice(input=Decimal(1), output=Decimal(4), per_request=Decimal("0.01"))
+    prices, model = PriceBook({"fake": price}), Model()
+    model.omits = omitted
+    outcomes = records(model, 3)
+    kept = [shared_record(each, str(n), prices) for n, each in enumerate(outcomes)]
+    bills = [prices.cost(usage, "fake") for usage in model.billed]
+    assert len(bills) == 1 + len(omitted)
+    assert sum(record.cost or 0 for record in kept) == sum(bills)
+    for record in kept:
+        saved = sum(saving.amount for saving in record.savings)
+        assert record.baseline_cost == (record.cost or 0) + saved
+
+
+def test_shares_of_impossible_usage_are_suspicious() -> None:
+    reported = Reported(usage=Usage(input_tokens=300, output_tokens=30), suspicious=True)
+
+    def ask(request: ChatRequest) -> BilledAnswer:
+        text = Model()(request).text
+        return BilledAnswer.of(
+            text, reported=reported, inner_share=NOT_SHARED, served=None, raw=None
+        )
+
+    outcomes: list[QuestionOutcome] = []
+    CombinedAsk(ask, observe=outcomes.append)(questions(2))
+    for outcome in outcomes:
+        stored = CallShare.from_dict(json.loads(json.dumps(outcome.share.as_dict())))
+        assert stored == outcome.share
+        assert shared_record(outcome, "x").suspicious
 
 
 def test_the_estimate_of_a_separate_call_is_close_to_its_real_bill() -> None:

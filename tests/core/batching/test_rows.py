@@ -111,16 +111,16 @@ def test_the_price_list_is_loaded_before_the_first_call(
     server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls_before: list[int] = []
-    cost = PriceBook.cost
+    warm_up = PriceBook.warm_up
 
-    def counting(self: PriceBook, *args: Any, **kwargs: Any) -> Decimal:
+    def counting(self: PriceBook) -> None:
         calls_before.append(len(server.requests))
-        return cost(self, *args, **kwargs)
+        warm_up(self)
 
-    monkeypatch.setattr(PriceBook, "cost", counting)
+    monkeypatch.setattr(PriceBook, "warm_up", counting)
     ask = asker(server)
     ask([{"prompt": "a"}])
-    assert calls_before == [0, 1]
+    assert calls_before == [0]
     ask.close()
 
 
@@ -130,6 +130,22 @@ def test_an_answer_without_text_is_an_error_with_a_cost(server: FakeOpenAI) -> N
     (row,) = ask([{"prompt": "a"}])
     assert (row["result"], row["error"]) == (None, "ItemError: the answer has no text: I will not.")
     assert (row["usage"]["input_tokens"], row["cost"]) == (10, "0.000020")
+    ask.close()
+
+
+def test_an_answer_without_usage_has_no_cost(server: FakeOpenAI) -> None:
+    server.usage = {"prompt_tokens": 0, "completion_tokens": 0}
+    ask = asker(server)
+    (row,) = ask([{"prompt": "a"}])
+    assert (row["usage"]["input_tokens"], row["cost"]) == (0, None)
+    ask.close()
+
+
+def test_what_the_provider_says_it_billed_is_the_cost(server: FakeOpenAI) -> None:
+    server.usage = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.00123}
+    ask = asker(server)
+    (row,) = ask([{"prompt": "a"}])
+    assert row["cost"] == "0.00123"
     ask.close()
 
 

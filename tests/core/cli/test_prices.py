@@ -73,6 +73,8 @@ def test_every_rate_is_shown_and_what_would_be_unpriced():
     assert quote["fees"]["code_session"] is None
     assert "code sessions" in quote["without_price"]
     assert "audio output" in quote["without_price"]
+    searching = json.loads(run("gpt-4o-search-preview", "--json").output)
+    assert searching["without_price"].count("web searches") == 1
     assert "audio input" not in json.loads(run("gemini-2.5-pro", "--json").output)["without_price"]
     pictures = json.loads(run("gemini-2.5-flash-image", "--json").output)
     assert pictures["per_million_tokens"]["output_image"] == 30

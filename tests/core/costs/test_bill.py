@@ -35,6 +35,7 @@ FULL = RateCard(
 )
 PLAIN = RateCard(input=D(1), output=D(10))
 AUDIO, PICTURES = "no price for audio output", "no price for picture output"
+UNHEARD = "no word on which input tokens are audio"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,16 @@ CACHED = Usage(input_tokens=100, cache_read_tokens=30, input_audio_tokens=20, in
         (
             Usage(input_tokens=10, cache_read_tokens=9, input_audio_tokens=10),
             1 * D(5) + 9 * D("0.5"),
+        ),
+        # Only audio can have been cached, whatever its count says.
+        (
+            Usage(
+                input_tokens=10,
+                cache_read_tokens=4,
+                input_audio_tokens=10,
+                cache_read_audio_tokens=1,
+            ),
+            6 * D(5) + 4 * D("0.5"),
         ),
         (
             Usage(input_tokens=10, cache_read_tokens=4, cache_write_tokens=6, input_image_tokens=4),
@@ -268,3 +279,35 @@ def test_a_bill_is_exact_whatever_precision_the_app_has_set() -> None:
     with localcontext(prec=4):
         assert PriceBook().cost(usage, "gpt-5") == exact
     assert exact == D("0.00000125") * 123_456_789 + D("0.00001") * 987_654_321 + D("0.07")
+
+
+@pytest.mark.parametrize(
+    ("card", "usage", "reason"),
+    [
+        (FULL, Usage(input_tokens=10), UNHEARD),
+        (PLAIN, Usage(input_tokens=10), None),
+        (FULL, Usage(input_tokens=10, input_audio_tokens=4), None),
+        (FULL, Usage(output_tokens=10), None),
+        (replace(PLAIN, audio_as_text=True), Usage(input_tokens=10), None),
+        (replace(PLAIN, input_audio=PLAIN.input), Usage(input_tokens=10), None),
+    ],
+    ids=["own rate", "no rate", "counted", "no prompt", "one rate", "same rate"],
+)
+def test_sound_that_nobody_counts_is_not_billed_as_text(
+    card: RateCard, usage: Usage, reason: str | None
+) -> None:
+    assert bill(card, usage, sound=True).unpriced == reason
+    assert bill(card, usage).unpriced is None
+
+
+def test_a_model_that_always_searches_has_its_fee_in_every_call() -> None:
+    usage = Usage(input_tokens=100)
+    known = bill(replace(FULL, always_searches=True, per_request=D(0)), usage)
+    assert known.cost == 100 + 1_000
+    assert bill(replace(PLAIN, always_searches=True), usage).unpriced == "no price for web searches"
+    assert bill(replace(PLAIN, always_searches=True), Usage()).cost == 0
+
+
+def test_a_refused_call_pays_no_fee_for_its_request() -> None:
+    assert bill(FULL, Usage()).cost == 0
+    assert bill(FULL, Usage(output_tokens=1)).cost == 10 + 1_000_000

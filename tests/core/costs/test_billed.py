@@ -68,6 +68,13 @@ def test_savings_are_in_proportion_and_add_up() -> None:
     assert savings(exact) == {"prompts": (D(10), "measured"), "routing": (D(9), "measured")}
 
 
+def test_a_fee_that_no_count_shows_saves_nothing() -> None:
+    """As a search does, which costs many times the tokens."""
+    record = call(billed=D(40), baseline_usage=Usage(input_tokens=1_200_000))
+    assert savings(record) == {"prompts": (D("0.2"), "estimated")}
+    assert (record.cost, record.baseline_cost) == (D(40), D("40.2"))
+
+
 def test_a_shorter_prompt_does_not_get_the_providers_discount() -> None:
     """Five per cent of the list, as a gateway bills a user who pays the provider."""
     record = call(billed=D("0.05"), baseline_usage=Usage(input_tokens=1_200_000))

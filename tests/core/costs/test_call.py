@@ -335,3 +335,8 @@ def test_a_context_is_found_by_its_call_id_in_another_thread_while_it_is_kept() 
     del known
     gc.collect()
     assert context_of("run-7").baseline_model is None
+
+
+def test_what_a_hit_of_an_impossible_report_saves_is_an_estimate() -> None:
+    assert baseline_call(Reported(usage=MILLION, suspicious=True)).estimated
+    assert not baseline_call(Reported(usage=MILLION)).estimated

@@ -244,6 +244,9 @@ def test_a_reason_is_the_same_text_for_all_calls_without_it(book):
     assert book.bill(usage, "gpt-4o", tier="flex").unpriced == "no price for the flex tier"
     assert book.bill(usage, "whisper-1").unpriced == "not billed by tokens"
     assert book.bill(Usage(web_searches=1), "gpt-4").unpriced == "no price for web searches"
+    for model in ("gpt-4o-search-preview", "gpt-4o-mini-search-preview-2025-03-11"):
+        found = book.bill(Usage(input_tokens=1), model)
+        assert found.unpriced == "no price for web searches"
     early = datetime(2026, 10, 13, tzinfo=UTC)
     found = book.bill(usage, "gpt-4o", tier="batch", at=early)
     assert found.unpriced == "no price on that day"
@@ -426,7 +429,8 @@ def test_a_providers_miscount_never_makes_a_call_cheaper(book):
 
 
 def test_a_fee_per_request_is_charged_once(book):
-    assert book.cost(Usage(), "sonar", provider="perplexity") == Decimal("0.012")
+    usage = Usage(input_tokens=1)
+    assert book.cost(usage, "sonar", provider="perplexity") == Decimal("0.012001")
 
 
 MODELS = [

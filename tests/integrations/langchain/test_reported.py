@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, LLMResult
 
 from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
+from langchain_llm_optimizers.account import RunInfo, call_of_run
 from langchain_llm_optimizers.usage import counted_once, reported_by, reported_by_result
-from llm_optimizers.costs import Usage
+from llm_optimizers.costs import CallRecord, PriceBook, Usage
 from support.fakes import StreamingFake
 
 PLAIN = Usage(input_tokens=100, output_tokens=10)
@@ -182,3 +184,39 @@ def test_the_other_prompts_of_one_completion_call_used_nothing() -> None:
     assert found is not None
     assert found.usage is None
     assert reported_by_result(LLMResult(generations=[], llm_output=None)) is None
+
+
+def test_a_streams_unreadable_counts_are_suspicious() -> None:
+    message = AIMessage("Hi", response_metadata={"token_usage": {"prompt_tokens": "many"}})
+    run = RunInfo(id="1", started=datetime.now(UTC))
+    call = call_of_run(run, [ChatGeneration(message=message)], latency_s=None)
+    assert (call.reported, call.suspicious) == (None, True)
+
+
+SPOKEN = [{"type": "media", "mime_type": "audio/wav", "data": "UklGRg=="}, "Who speaks?"]
+
+
+@pytest.mark.parametrize("hit", [False, True])
+def test_a_spoken_prompt_whose_sound_nobody_counts_is_unpriced(hit: bool) -> None:
+    counts = UsageMetadata(input_tokens=1_000, output_tokens=10, total_tokens=1_010)
+    message = AIMessage("Ann", usage_metadata=counts)
+    if hit:
+        usage = Usage(input_tokens=1_000, output_tokens=10).as_dict()
+        mark = {"id": "h", "tier": "exact", "model": "gemini-2.5-flash", "usage": usage}
+        message.response_metadata["cache_hit"] = mark
+
+    def record(prompt: Any, model: str) -> CallRecord:
+        started, messages = datetime.now(UTC), [HumanMessage(prompt)]
+        run = RunInfo(id="1", started=started, messages=messages, model=model)
+        if hit:
+            mark["model"] = model
+        call = call_of_run(run, [ChatGeneration(message=message)], latency_s=None)
+        return call.record(PriceBook())
+
+    spoken = record(SPOKEN, "gemini-2.5-flash")
+    assert (spoken.baseline_cost, spoken.savings) == (None, ())
+    assert (spoken.cost, spoken.unpriced) == (
+        (Decimal(0), None) if hit else (None, "no word on which input tokens are audio")
+    )
+    for prompt, model in (("Who speaks?", "gemini-2.5-flash"), (SPOKEN, "gemini-2.5-pro")):
+        assert (record(prompt, model).baseline_cost or 0) > 0

@@ -79,6 +79,14 @@ BEDROCKS: tuple[Row, ...] = (
         billed="bought capacity, which has no price per token",
         dollars=UNPRICED,
     ),
+    _row(
+        "lower latency",
+        NOVA,
+        PLAIN,
+        answer={"performanceConfig": {"latency": "optimized"}},
+        billed="at rates that are in no list here",
+        dollars=UNPRICED,
+    ),
     Row(
         name="Bedrock InvokeModel: Claude",
         billed="40 input, 5,000 read, 300 written, 70 output",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from langchain_core.messages import HumanMessage
+
 from support.provider_bills.answers import gemini
 from support.provider_bills.row import UNPRICED, Row, million, pieces
 from support.provider_servers.gemini import langchain_model, llama_index_model
@@ -27,6 +29,11 @@ def _row(name: str, model: str, usage: dict[str, Any], **row: Any) -> Row:
 
 
 PLAIN = {"promptTokenCount": 1_000, "candidatesTokenCount": 200, "totalTokenCount": 1_200}
+SPOKEN = (
+    HumanMessage(
+        [{"type": "media", "mime_type": "audio/wav", "data": "UklGRg=="}, "What is said?"]
+    ),
+)
 GROUNDED = {
     "groundingMetadata": {
         "webSearchQueries": ["weather ulm", "weather ulm today"],
@@ -71,7 +78,8 @@ GOOGLES: tuple[Row, ...] = (
         billed="200 text and 300 audio input, 500 audio cached, 200 output",
         dollars=million(200, "0.3") + million(300, "1") + million(500, "0.1") + million(200, "2.5"),
         # langchain-google-genai keeps no details of the prompt.
-        seen_by_langchain=million(500, "0.3") + million(500, "0.03") + million(200, "2.5"),
+        prompt=SPOKEN,
+        seen_by_langchain=UNPRICED,
     ),
     _row(
         "grounding, billed once for a prompt",

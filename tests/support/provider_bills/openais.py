@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -164,6 +165,16 @@ OPENAIS: tuple[Row, ...] = (
         answer={"service_tier": "scale"},
         billed="bought capacity, which has no price per token",
         dollars=UNPRICED,
+    ),
+    replace(
+        _chat(
+            "a model that always searches",
+            "gpt-4o-search-preview",
+            {"prompt_tokens": 1_000, "completion_tokens": 200, "total_tokens": 1_200},
+            billed="a search, whose fee is in no list here",
+            dollars=UNPRICED,
+        ),
+        llama_index=None,  # its class refuses the name
     ),
     _chat(
         "fine-tuned model",

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from llama_index.core.llms.llm import LLM
 
 from llm_optimizers.costs import ModelPrice
@@ -39,7 +40,8 @@ class Row:
     URL, None where a framework has none here. `billed` says in words what is billed, `rates` where
     its rates are published. `dollars` is the bill; `seen_by_langchain` is another one where
     LangChain hides a part of the answer. `own` are prices of the user's for models without a list
-    price. With `stream` the answer is streamed. `priced_by` and `suspicious` are those of our
+    price. With `stream` the answer is streamed. `prompt` is what is asked in LangChain, where that
+    says more than the answer. `priced_by` and `suspicious` are those of our
     record.
     """
 
@@ -55,6 +57,7 @@ class Row:
     seen_by_langchain: Decimal | str | None = ""
     own: Mapping[str, ModelPrice] = field(default_factory=dict)
     stream: bool = False
+    prompt: Sequence[BaseMessage] = ()
     priced_by: str | None = "list"
     suspicious: bool = False
 

@@ -54,9 +54,9 @@ def _in_langchain(row: Row) -> tuple[CallRecord, str, str]:
         model = row.langchain(server.url)
         given: RunnableConfig = {"callbacks": [costs, tokens, openai]}
         if row.stream:
-            list(model.stream(QUESTION, config=given))
+            list(model.stream(list(row.prompt) or QUESTION, config=given))
         else:
-            model.invoke(QUESTION, config=given)
+            model.invoke(list(row.prompt) or QUESTION, config=given)
     (record,) = costs.ledger.records()
     found = list(tokens.usage_metadata.values())
     said = f"{found[0]['input_tokens']:,} / {found[0]['output_tokens']:,}" if found else "nothing"
