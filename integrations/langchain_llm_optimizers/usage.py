@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
@@ -78,7 +78,7 @@ def counted_once(message: _M, chunks: Iterable[object]) -> _M:
     known = all(isinstance(number, int) for number in (*inputs, *outputs))
     if not known or len(counts) < 2 or not inputs[0] or len(set(inputs)) > 1:
         return message
-    grows = all(before <= after for before, after in pairwise(cast("list[int]", outputs)))
+    grows = all(before <= after for before, after in pairwise(outputs))
     return message.model_copy(update={"usage_metadata": counts[-1]}) if grows else message
 
 
