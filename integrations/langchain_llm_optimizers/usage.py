@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage
@@ -72,11 +73,13 @@ def counted_once(message: _M, chunks: Iterable[object]) -> _M:
     often as there are chunks: then all have the same input and the output never falls.
     """
     counts = [c.usage_metadata for c in chunks if isinstance(c, AIMessage) and c.usage_metadata]
-    inputs = [each["input_tokens"] for each in counts]
-    outputs = [each["output_tokens"] for each in counts]
-    if len(counts) < 2 or not inputs[0] or len(set(inputs)) > 1 or outputs != sorted(outputs):
+    inputs = [each.get("input_tokens") for each in counts]
+    outputs = [each.get("output_tokens") for each in counts]
+    known = all(isinstance(number, int) for number in (*inputs, *outputs))
+    if not known or len(counts) < 2 or not inputs[0] or len(set(inputs)) > 1:
         return message
-    return message.model_copy(update={"usage_metadata": counts[-1]})
+    grows = all(before <= after for before, after in pairwise(outputs))
+    return message.model_copy(update={"usage_metadata": counts[-1]}) if grows else message
 
 
 def usage_of(message: AIMessage) -> Usage | None:

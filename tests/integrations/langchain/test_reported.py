@@ -106,6 +106,14 @@ def test_usages_of_parts_add_up(counts: list[tuple[int, int]]) -> None:
     assert counted_once(whole, chunks) is whole
 
 
+@pytest.mark.parametrize("broken", [{}, {**COUNTS, "output_tokens": None}, {"input_tokens": "x"}])
+def test_counts_that_cannot_be_compared_break_nothing(broken: Any) -> None:
+    chunk = AIMessageChunk("", usage_metadata=COUNTS)
+    chunks = [chunk, chunk.model_copy(update={"usage_metadata": broken}), chunk]
+    whole = AIMessageChunk("", usage_metadata=COUNTS)
+    assert counted_once(whole, chunks).usage_metadata == COUNTS
+
+
 def test_names_that_langchain_joined_are_read_once() -> None:
     part = {"response_metadata": {"model_name": "gpt-4.1", "service_tier": "flex"}}
     reported = reported_by(merged(part, part))
