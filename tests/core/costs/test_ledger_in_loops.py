@@ -139,10 +139,11 @@ def test_records_made_while_a_ledger_closes_are_written_or_counted(path):
 
 
 def test_closing_ends_the_thread_that_writes(path):
+    before = set(threading.enumerate())  # other tests' ledgers may still be idle
     ledger = Ledger(path)
     asyncio.run(recorded(ledger, *range(10)))
     ledger.close()
-    assert "ledger" not in [thread.name for thread in threading.enumerate()]
+    assert "ledger" not in [thread.name for thread in set(threading.enumerate()) - before]
     assert len(in_file(path)) == 10
 
 
