@@ -38,8 +38,8 @@ __all__ = [
     "block_names",
     "current_attribution",
     "innermost_block",
+    "known_tenant",
     "names_of",
-    "wall",
 ]
 
 P = ParamSpec("P")
@@ -151,7 +151,7 @@ class attributed:  # noqa: N801 - used as a function is
 def current_attribution() -> dict[str, str]:
     """Return the names of the blocks around the running code, and its tenant."""
     names = block_names(innermost_block())
-    tenant = wall()
+    tenant = known_tenant()
     return {**names, "tenant": tenant} if tenant else names
 
 
@@ -178,7 +178,7 @@ def block_names(block: Scope[Names] | None, within: Scope[Names] | None = None) 
     return {name: value for names in reversed(chain) for name, value in names.items()}
 
 
-def wall() -> str:
+def known_tenant() -> str:
     """Return the tenant whose data the running code is kept to, "" if none is named or known."""
     try:
         return _text(enclosing_tenant()) or ""

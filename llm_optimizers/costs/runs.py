@@ -22,8 +22,8 @@ from llm_optimizers.costs.attribution import (
     Names,
     block_names,
     innermost_block,
+    known_tenant,
     names_of,
-    wall,
 )
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.holdout import Assignment, current_assignment
@@ -68,7 +68,7 @@ class Surroundings:
     @classmethod
     def read(cls) -> Surroundings:
         """Read them from the running code."""
-        return cls(innermost_block(), wall(), current_assignment())
+        return cls(innermost_block(), known_tenant(), current_assignment())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,7 +114,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         except SchemaError:
             raise
         except StoreError as error:
-            self._losses.broken(error)
+            self._losses.failed(error)
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""

@@ -43,11 +43,11 @@ class Losses:
             emit(Notice(component=__name__, message=message, repeated=repeated))
         emit(RecordsLost(component=__name__, store=self._name, count=count, reason=reason))
 
-    def broken(self, error: StoreError) -> None:
+    def failed(self, error: StoreError) -> None:
         """Announce that the store fails, but for another process's lock, which ends by itself."""
         if not isinstance(error, BusyError):
             self._outage.failed(error)
 
-    def mended(self) -> None:
+    def worked(self) -> None:
         """Announce that the store works again, if it failed."""
         self._outage.worked()

@@ -130,7 +130,7 @@ class SQLiteLedgerStore:
         """See `LedgerStore`."""
         period = Period.of(since, until)
         total, stale = self._believed(period)
-        if stale and self._mend(stale):
+        if stale and self._repair(stale):
             total, stale = self._believed(period)
         for start, end in (*period.edges, *((h * HOUR, (h + 1) * HOUR) for h in stale)):
             total.add_rows(self._between(start, end))
@@ -228,7 +228,7 @@ class SQLiteLedgerStore:
         with self._reading() as connection, transaction(connection, begin="BEGIN"):
             return Hours(connection, Words(connection)).believed(period)
 
-    def _mend(self, stale: Iterable[int]) -> bool:
+    def _repair(self, stale: Iterable[int]) -> bool:
         """Make the totals of hours again; False if the file cannot be written now."""
         try:
             for hour in stale:

@@ -38,10 +38,10 @@ class Outcome(Protocol):
     def lost(self, error: Exception, count: int = 1) -> None:
         """Entries will never be written."""
 
-    def broken(self, error: StoreError) -> None:
+    def failed(self, error: StoreError) -> None:
         """The store fails: entries wait in memory."""
 
-    def mended(self) -> None:
+    def worked(self) -> None:
         """The store works; called after every write."""
 
 
@@ -213,11 +213,11 @@ class LedgerWriter:
                 self._write_separately()
         except StoreError as error:
             if self._buffer.fail(error, began):
-                self._outcome.broken(error)
+                self._outcome.failed(error)
             return False
         self._pause_s, self._gives_up_at = _PAUSE_S, None
         self._buffer.work()
-        self._outcome.mended()
+        self._outcome.worked()
         return True
 
     def _write(self, count: int) -> None:

@@ -123,7 +123,9 @@ class PostgresLedgerStore:
                 total.saw(moment(ends[0]), moment(ends[1]))
             return total
 
-        self._mend(self._server.run(lambda c: Hours(c, self._tables).stale(period), snapshot=True))
+        self._repair(
+            self._server.run(lambda c: Hours(c, self._tables).stale(period), snapshot=True)
+        )
         return self._server.run(add_up, seconds=_LONG_S, snapshot=True)
 
     def check(self, *, repair: bool) -> Sequence[int]:
@@ -255,7 +257,7 @@ class PostgresLedgerStore:
             for hour in by_hour([(was, 1)]) if was is not None and damaged else ():
                 hours.forget(hour)
 
-    def _mend(self, stale: Iterable[int]) -> None:
+    def _repair(self, stale: Iterable[int]) -> None:
         """Make the totals of hours again, as far as this user may write."""
         with suppress(StoreError):
             for hour in stale:
