@@ -118,10 +118,10 @@ def merge_ledgers(
                 total = counts.calls + sum(counts.notes.values())
                 with progress_bar("merging", total) as progress:
                     made = merge(store, target, dry_run=dry_run, seen=seen, progress=progress)
-                results.append((_name(source), made))
+                results.append((shown(source), made))
     if as_json:
         parts = [{"source": name, **asdict(made)} for name, made in results]
-        print_json({"into": _name(into), "dry_run": dry_run, "sources": parts})
+        print_json({"into": shown(into), "dry_run": dry_run, "sources": parts})
         return
     for name, made in results:
         say(_merged(name, made, dry_run=dry_run))
@@ -223,10 +223,6 @@ def _merged(name: str, made: Merged, *, dry_run: bool) -> str:
     if made.pruned_hours:
         parts.append(f"the sums of {made.pruned_hours:,} pruned hours stay in the source only")
     return "; ".join(parts)
-
-
-def _name(place: str) -> str:
-    return shown(place)
 
 
 def _rows(store: LedgerStore) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from llm_optimizers.cli.ledger_places import Place, account_to_read, is_url
+from llm_optimizers.cli.ledger_places import Place, Since, Until, account_to_read, is_url
 from llm_optimizers.cli.output import AsJSON, cell, console, exit_on_error, print_json
 from llm_optimizers.cli.prices import Contract, prices_of
 from llm_optimizers.cli.router import experiment_table
@@ -26,18 +26,13 @@ from llm_optimizers.shown import shown
 
 __all__ = ["report"]
 
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 _SHOWN = 10
 
 
 def report(
     ledger: Place,
-    since: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Only calls from this time on, UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Only calls before this time, UTC.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     premium: Annotated[
         str | None, typer.Option(help="The expensive model whose share of requests to show.")
     ] = None,

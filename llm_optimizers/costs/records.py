@@ -15,7 +15,7 @@ from types import NoneType
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from llm_optimizers import arguments
-from llm_optimizers.costs.amounts import dollars_or_none
+from llm_optimizers.costs.amounts import EXACT, dollars_or_none
 from llm_optimizers.costs.prices.rates import ServiceTier
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.holdout import BUCKETS
@@ -207,7 +207,7 @@ class CallRecord:
         """Baseline cost minus cost; None unless both are known."""
         if self.cost is None or self.baseline_cost is None:
             return None
-        return self.baseline_cost - self.cost
+        return EXACT.subtract(self.baseline_cost, self.cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from llm_optimizers.arguments import instance
 from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.records import Basis, Saving
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.costs.usage.places import MOST_STORED
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.secrets import is_secret_name, is_suspect, redacted
 
@@ -24,7 +25,6 @@ __all__ = ["RowFields", "micros", "moment", "seconds", "tags", "text", "text_or_
 
 _LONGEST = 1_000  # characters of a name that are kept
 _LONGEST_AMOUNT = 400  # characters; a longer number is none
-_MOST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
@@ -227,4 +227,4 @@ def _saving(strategy: object, amount: object, basis: Basis) -> Saving:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value <= _MOST
+    return isinstance(value, int) and 0 <= value <= MOST_STORED

@@ -20,10 +20,10 @@ from llm_optimizers.costs.ledger.rollups import HOUR, Period
 from llm_optimizers.costs.ledger.tables import PART_COLUMNS
 from llm_optimizers.costs.ledger.words import Words
 from llm_optimizers.costs.tally import MODEL, Part, Tally
+from llm_optimizers.costs.usage.places import MOST_STORED
 
 __all__ = ["Hours"]
 
-_MOST = 2**63 - 1
 _DAMAGED = (ValueError, TypeError, ArithmeticError, LookupError)
 _SUMS = ", ".join(
     f"group_concat({name})" if name in ("tokens", "cost", "saved") else f"sum({name})"
@@ -104,7 +104,7 @@ class Hours:
         )
         return done.rowcount
 
-    def count(self, hour: int, most: int = _MOST) -> int:
+    def count(self, hour: int, most: int = MOST_STORED) -> int:
         """Return how many calls an hour has, counted up to `most`."""
         (found,) = self._connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM calls WHERE time >= ? AND time < ? LIMIT ?)",
@@ -238,7 +238,7 @@ class Hours:
 
 def _cell(value: int | Decimal) -> int | str:
     """Return a total as SQLite keeps it: dollars as text, and a count that it has no room for."""
-    return value if isinstance(value, int) and abs(value) <= _MOST else str(value)
+    return value if isinstance(value, int) and abs(value) <= MOST_STORED else str(value)
 
 
 def _whole(joined: object) -> int:
