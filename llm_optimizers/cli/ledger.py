@@ -137,8 +137,8 @@ def check(
 ) -> None:
     """Check a ledger: its file, every row, and that the sums kept by hour equal the calls.
 
-    Exits with 0 if everything is right (or was mended), with 1 if not. Damaged rows cannot be
-    mended: reports count what can be read of them. Without --repair nothing is changed.
+    Exits with 0 if everything is right (or was repaired), with 1 if not. Damaged rows cannot be
+    repaired: reports count what can be read of them. Without --repair nothing is changed.
 
     Example: `llm-optimizers ledger check costs.sqlite --repair`
     """

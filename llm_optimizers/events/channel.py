@@ -119,7 +119,7 @@ def _calling() -> set[Subscription]:
 
 
 def _change(change: Callable[[tuple[Subscription, ...]], tuple[Subscription, ...]]) -> None:
-    # As a new object: who is going through the old one needs no lock.
+    # A new object each time: code that iterates over the old one needs no lock.
     global _listeners
     with _changing:
         _listeners = _Listeners(change(_listeners.all))

@@ -43,7 +43,6 @@ class PostgresLedgerStore:
             query, and `schema`, which is `llm_optimizers` unless given.
         wait: seconds to wait for another writer.
         seconds: for writing a group or reading a page, after which a server that hangs is given up.
-
         create: make the tables if there are none.
 
     An entry that the server refuses raises `ValueError`: the others can be written.
