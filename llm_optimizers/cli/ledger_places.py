@@ -33,7 +33,10 @@ __all__ = [
 _KIND = "cost ledger"
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 Place = Annotated[
-    str, typer.Argument(help="The ledger's file, or the URL of its PostgreSQL database.")
+    str,
+    typer.Argument(
+        metavar="LEDGER", help="The ledger's file, or the URL of its PostgreSQL database."
+    ),
 ]
 Since = Annotated[
     datetime | None, typer.Option(formats=FORMATS, help="Only calls from this time on, UTC.")

@@ -43,15 +43,16 @@ def report(
         str | None, typer.Option(help="Only the calls of this run, such as an agent's.")
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help=f"How many rows of a breakdown to show; {_SHOWN}.")
+        int | None,
+        typer.Option(min=1, help=f"How many rows of a breakdown to show; by default {_SHOWN}."),
     ] = None,
     contract: Contract = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved; changes nothing in it.
 
-    With `--prices`, the hours that your contract is paid by are shown beside: they are a fixed cost
-    of the period, which is in no call's cost.
+    With `--prices`, the hours that your contract pays for are shown too: they are a fixed cost of
+    the period, and in no call's cost.
 
     Example: `llm-optimizers report costs.sqlite --since 2026-11-01 --premium gpt-4o`
     """

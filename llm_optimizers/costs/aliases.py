@@ -10,9 +10,10 @@ from llm_optimizers.memos import of_word
 __all__ = ["ALIASES", "NAMES", "rank_of"]
 
 # Case, dots, dashes and underscores do not matter: `userId` is `user_id`. From the documentation of
-# LangSmith and LangGraph (`thread_id`, `session_id`, `conversation_id`), Langfuse (`langfuse_…`), OpenTelemetry (`enduser.id`, `session.id`,
-# `service.name`, `gen_ai.…`), LiteLLM (`user_api_key_…`), Portkey (`_user`), Helicone
-# (`Helicone-…`), Traceloop (`traceloop.…`), Datadog (`ml_app`) and PostHog (`distinct_id`).
+# LangSmith and LangGraph (`thread_id`, `session_id`, `conversation_id`), Langfuse (`langfuse_…`),
+# OpenTelemetry (`enduser.id`, `session.id`, `service.name`, `gen_ai.…`), LiteLLM
+# (`user_api_key_…`), Portkey (`_user`), Helicone (`Helicone-…`), Traceloop (`traceloop.…`), Datadog
+# (`ml_app`) and PostHog (`distinct_id`).
 ALIASES: Mapping[str, str] = {
     "user": "user user_id user_name end_user end_user_id enduser.pseudo.id langfuse_user_id ls_user"
     " ls_user_id helicone-user-id user_api_key_end_user_id user_api_key_user_id"
