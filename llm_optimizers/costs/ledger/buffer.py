@@ -1,8 +1,8 @@
 """The buffer between the code that records and the thread that writes.
 
-Code that records only adds to a queue, so it does not wait for a disk or a server. One writer takes
-up to 1,000 entries at once: as soon as 500 wait, a caller waits for them, or the oldest is a tenth
-of a second old.
+Who records only adds to a queue, so no caller waits for a disk or a server. One writer takes what
+waits, up to 1,000 entries at once, as soon as half of that waits, somebody waits for it, or the
+oldest entry is a tenth of a second old.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GATHER_S = 0.1  # so that a lone entry is in the file within 0.2 seconds
 _ROOM_S = 5.0  # for which a thread waits for room while nothing gets written
 _LITTLE_S = 0.02  # for which it waits then, so that the buffer fills up slowly
 _LOCKED_S = 5.0  # for which a reader waits for another process's lock
-_LOOK_S = 0.05  # after which it is checked again whether the main thread has ended
+_LOOK_S = 0.05  # between two looks whether the main thread has ended
 
 
 class EntryBuffer:
@@ -128,7 +128,7 @@ class EntryBuffer:
         self._trouble = None
 
     def fail(self, error: StoreError, tried_at: float) -> bool:
-        """Note that a try to write, begun at `tried_at`, failed; return if it is the first."""
+        """Note that a try to write, begun at `tried_at`, failed; return if it is the first one."""
         with self.lock:
             first = self._trouble is None
             if first:
@@ -138,7 +138,7 @@ class EntryBuffer:
             return first
 
     def pause(self, seconds: float) -> None:
-        """Wait before the next try; end early if a reader asks for it or the ledger is closed."""
+        """Wait before the next try; end early if somebody asks for it, or the ledger is closed."""
         with self.lock:
             until, ending = time.monotonic() + seconds, self.ending
             while self._asked_at <= self._tried_at and self.ending == ending:
@@ -190,7 +190,7 @@ class EntryBuffer:
         return left > 0 and (self._came.wait(min(left, _LOOK_S)) or True)
 
     def _has_failed(self, began: float) -> bool:
-        """Whether waiting longer is of no use."""
+        """Whether it is of no use to wait longer."""
         if self._trouble is None or self._tried_at < began:
             return False
         if isinstance(self._trouble, BusyError):

@@ -113,7 +113,7 @@ class Ledger(WarmsUp, PickledAsArguments):
         except SchemaError:
             raise
         except StoreError as error:
-            self._losses.failed(error)
+            self._losses.broken(error)
 
     def current_arguments(self) -> Mapping[str, object]:
         """See `PickledAsArguments`."""

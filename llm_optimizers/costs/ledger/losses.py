@@ -43,7 +43,7 @@ class Losses:
             emit(Notice(component=__name__, message=message, repeated=repeated))
         emit(RecordsLost(component=__name__, store=self._name, count=count, reason=reason))
 
-    def failed(self, error: StoreError) -> None:
+    def broken(self, error: StoreError) -> None:
         """Announce that the store fails, but for another process's lock, which ends by itself."""
         if not isinstance(error, BusyError):
             self._outage.failed(error)

@@ -38,7 +38,7 @@ class Outcome(Protocol):
     def lost(self, error: Exception, count: int = 1) -> None:
         """Entries will never be written."""
 
-    def failed(self, error: StoreError) -> None:
+    def broken(self, error: StoreError) -> None:
         """The store fails: entries wait in memory."""
 
     def worked(self) -> None:
@@ -213,7 +213,7 @@ class LedgerWriter:
                 self._write_separately()
         except StoreError as error:
             if self._buffer.fail(error, began):
-                self._outcome.failed(error)
+                self._outcome.broken(error)
             return False
         self._pause_s, self._gives_up_at = _PAUSE_S, None
         self._buffer.work()
