@@ -7,15 +7,22 @@ writing out a million digits would take for ever.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Context, Decimal
+from functools import reduce
 
-__all__ = ["EXACT", "dollars_or_none"]
+__all__ = ["EXACT", "dollars_or_none", "sum_of"]
 
 EXACT = Context(prec=60)
 """Precise enough that no sum of amounts is rounded, whatever precision the app has set."""
 
 _LARGEST = 15  # the powers of ten of the largest and smallest digit of an amount
 _SMALLEST = -30
+
+
+def sum_of(amounts: Iterable[Decimal]) -> Decimal:
+    """Return the exact sum; that of `sum` depends on the precision that the app has set."""
+    return reduce(EXACT.add, amounts, Decimal(0))
 
 
 def dollars_or_none(value: object, *, negative: bool = False) -> Decimal | None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from operator import attrgetter
 
+from llm_optimizers.costs.amounts import sum_of
 from llm_optimizers.costs.ledger.fields import UNREADABLE, moment
 from llm_optimizers.costs.ledger.rollups import (
     PART_COLUMNS,
@@ -21,7 +22,6 @@ from llm_optimizers.costs.ledger.rollups import (
     bounds,
     hour_of,
     stale_hours,
-    sum_of,
 )
 from llm_optimizers.costs.ledger.words import Words
 from llm_optimizers.costs.tally import Part, Tally

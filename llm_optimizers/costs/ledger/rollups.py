@@ -6,10 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal
-from functools import reduce
 
-from llm_optimizers.costs.amounts import EXACT
+from llm_optimizers.costs.amounts import sum_of
 from llm_optimizers.costs.ledger.fields import micros
 from llm_optimizers.costs.records import CallRecord
 from llm_optimizers.costs.tally import MODEL, Part, Tally
@@ -26,7 +24,6 @@ __all__ = [
     "by_hour",
     "hour_of",
     "stale_hours",
-    "sum_of",
 ]
 
 HOUR = 3_600_000_000
@@ -105,8 +102,3 @@ def agrees(total: Tally) -> bool:
     models = [part for (dimension, _), part in total.parts.items() if dimension == MODEL]
     same = sum(part.calls for part in models) == total.total.calls
     return same and sum_of(part.cost for part in models) == total.total.cost
-
-
-def sum_of(amounts: Iterable[Decimal]) -> Decimal:
-    """Return the exact sum of amounts."""
-    return reduce(EXACT.add, amounts, Decimal(0))
