@@ -24,8 +24,8 @@ from langchain_llm_optimizers.account import (
     count_run,
     first_generations,
     hit_mark,
-    own_counter,
 )
+from langchain_llm_optimizers.counting import own_counter
 from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.received import Received
 from langchain_llm_optimizers.run_tree import attribution_of, follow_runs

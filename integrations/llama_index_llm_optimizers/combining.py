@@ -13,8 +13,9 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.llm import LLM
 
-from llama_index_llm_optimizers.account import count_usage, own_counter, text_of
+from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.counting import count_usage, own_counter
 from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
 from llama_index_llm_optimizers.wrappers import class_name_of, underlying_models

@@ -23,8 +23,8 @@ from llama_index_llm_optimizers.account import (
     call_of_embedding,
     call_of_hit,
     call_of_share,
-    count_usage,
 )
+from llama_index_llm_optimizers.counting import count_usage
 from llama_index_llm_optimizers.embedding_calls import EmbeddingCall, EmbeddingCalls
 from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
