@@ -124,8 +124,8 @@ def _dearest_input(card: RateCard, usage: Usage) -> list[BillLine]:
     if text < 0 or read + written > whole:
         # Then they are no parts of the whole.
         return _modes(card, (whole, audio, image), (read, 0, 0)) + others
-    stated = min(usage.cache_read_audio_tokens, audio, read)
-    audios = {stated} if stated else {max(0, read - text - image), min(read, audio)}
+    told = min(usage.cache_read_audio_tokens, audio, read)
+    audios = {told} if told else {max(0, read - text - image), min(read, audio)}
     ways = [
         _modes(
             card,
