@@ -18,6 +18,7 @@ from llm_optimizers.costs.reports import Report
 
 __all__ = [
     "baseline_call_of",
+    "model_of",
     "removed_of",
     "reported_by",
     "reported_by_result",
@@ -85,6 +86,12 @@ def baseline_call_of(message: AIMessage) -> Reported:
     mark = message.response_metadata.get(CACHE_HIT)
     reported = reported_by_mark(mark) if isinstance(mark, Mapping) else reported_by(message)
     return baseline_call(reported, share=share_of(message))
+
+
+def model_of(message: AIMessage) -> str:
+    """Return the model that the provider names in its answer, "" if it names none."""
+    metadata = message.response_metadata
+    return str(metadata.get("model_name") or metadata.get("model") or "")
 
 
 def removed_of(mark: object) -> RemovedTokens:
