@@ -8,20 +8,30 @@ such assumption (Kohavi, Tang, Xu: Trustworthy Online Controlled Experiments, 20
     with group.assign(request.user_id):
         chain.invoke(...)
 
-As with `tenant`, a stream belongs to the code that starts it; read its chunks inside the block.
+As with `attributed`, a stream belongs to the code that starts it; read its chunks inside the block.
+A generator may yield inside its own block.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import TracebackType
 
 from llm_optimizers.arguments import number, string, text
+from llm_optimizers.scopes import Entered, Scopes
 
-__all__ = ["BUCKETS", "Assignment", "HoldoutGroup", "current_assignment", "is_held_out"]
+__all__ = [
+    "BUCKETS",
+    "Assignment",
+    "HoldoutGroup",
+    "current_assignment",
+    "is_held_out",
+    "untouched",
+]
 
 BUCKETS = 40
 """Each group is divided into so many random parts, whose spread gives the interval."""
@@ -36,7 +46,8 @@ class Assignment:
     bucket: int
 
 
-_current: ContextVar[Assignment | None] = ContextVar("llm_optimizers_holdout", default=None)
+_blocks: Scopes[Assignment] = Scopes("llm_optimizers_holdout", __file__)
+_untouched: ContextVar[bool] = ContextVar("llm_optimizers_untouched", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +91,46 @@ class HoldoutGroup:
         Raises:
             ConfigurationError: as in `assignment`.
         """
-        return _block(self.assignment(unit))
+        return _Block(self.assignment(unit))
 
 
-@contextmanager
-def _block(assignment: Assignment) -> Iterator[Assignment]:
-    token = _current.set(assignment)
-    try:
-        yield assignment
-    finally:
-        # As in `freshness`: a generator may be resumed in another context.
-        with suppress(ValueError):
-            _current.reset(token)
+class _Block:
+    """The calls inside belong to this group; it may be entered again, also inside itself."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self._entered: list[Entered[Assignment]] = []
+
+    def __enter__(self) -> Assignment:
+        self._entered.append(_blocks.enter(self._assignment))
+        return self._assignment
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _blocks.leave(self._entered)
 
 
 def current_assignment() -> Assignment | None:
     """Return the group of the running code, None if it is not part of a measurement."""
-    return _current.get()
+    block = _blocks.around_here()
+    return None if block is None else block.value
 
 
 def is_held_out() -> bool:
     """Whether the running code's calls must go untouched."""
-    assignment = _current.get()
-    return assignment is not None and assignment.held_out
+    assignment = current_assignment()
+    return _untouched.get() if assignment is None else assignment.held_out
+
+
+@contextmanager
+def untouched(held_out: bool) -> Iterator[None]:
+    """Let calls in the block go untouched, for several callers who are; each has its own bucket."""
+    token = _untouched.set(held_out)
+    try:
+        yield
+    finally:
+        _untouched.reset(token)

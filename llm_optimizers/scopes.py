@@ -68,10 +68,20 @@ class Scopes(Generic[T]):
         """The block of the running context."""
         return self._current.get()
 
+    def around_here(self) -> Scope[T] | None:
+        """Return the block around the running code: of its generator, else of its context.
+
+        One that was left elsewhere no longer holds in the context that still has it.
+        """
+        scope = self.of_generator() or self._current.get()
+        while scope is not None and scope.broken:
+            scope = scope.outer
+        return scope
+
     def enter(self, value: T) -> Entered[T]:
         """Enter a block."""
         frame = self._generator_around()
-        scope = Scope(value, self._current.get(), in_generator=frame is not None)
+        scope = Scope(value, self._outer(frame), in_generator=frame is not None)
         if frame is not None:
             self._generators.setdefault(frame, []).append(scope)
         return Entered(scope, self._current.set(scope), frame)
@@ -80,8 +90,13 @@ class Scopes(Generic[T]):
         """Give a new context this block and no other."""
         context.run(self._current.set, scope)
 
-    def leave(self, entered: Entered[T]) -> bool:
-        """End a block; return whether that happens in the context in which it was entered."""
+    def leave(self, blocks: list[Entered[T]]) -> bool:
+        """End a block; return whether that happens in the context in which it was entered.
+
+        `blocks` are those that one object has open, maybe in several threads or tasks.
+        """
+        entered = self._to_leave(blocks)
+        blocks.remove(entered)
         scope, frame = entered.scope, entered.frame
         if frame is not None:
             self._generators[frame].remove(scope)
@@ -96,9 +111,20 @@ class Scopes(Generic[T]):
         if innermost is not scope:
             scope.gone = True
             self._current.set(innermost)
-        elif scope.outer is not None and scope.outer.gone:
-            self._current.set(next((each for each in scope.outer.around() if not each.gone), None))
+        else:
+            outer = self._current.get()
+            if outer is not None and outer.gone:
+                self._current.set(next((each for each in outer.around() if not each.gone), None))
         return True
+
+    def _to_leave(self, blocks: list[Entered[T]]) -> Entered[T]:
+        """Return the block of this context, else of this generator, else the last."""
+        current, found = self._current.get(), blocks[::-1]
+        here = next((each for each in found if each.scope is current), None)
+        if here is None and len(found) > 1:
+            frame = self._generator_around()
+            here = next((each for each in found if frame is not None and each.frame is frame), None)
+        return here or found[0]
 
     def of_generator(self) -> Scope[T] | None:
         """Return the block that the innermost generator around the running code has open.
@@ -117,6 +143,20 @@ class Scopes(Generic[T]):
             scope = scope.outer
         return None if scope is expected else expected
 
+    def _outer(self, frame: FrameType | None) -> Scope[T] | None:
+        """Return the block around one that is being entered, by a generator with this frame.
+
+        A generator that waits at a `yield` is not around another, though its block is in the
+        context: both are read by turns.
+        """
+        scope = self.around_here()
+        while frame is not None and scope is not None and scope.in_generator:
+            owners = [each for each, open_ in list(self._generators.items()) if scope in open_]
+            if not any(each is not frame and _waits(each) for each in owners):
+                break
+            scope = scope.outer
+        return scope
+
     def _generator_around(self) -> FrameType | None:
         """Return the frame that enters a block, if a generator's and not a context manager's."""
         frame = self._caller(inspect.currentframe())
@@ -129,3 +169,8 @@ class Scopes(Generic[T]):
         while frame is not None and frame.f_code.co_filename in self._own:
             frame = frame.f_back
         return frame
+
+
+def _waits(frame: FrameType) -> bool:
+    """Whether a plain generator is between two of its values; of an async one nobody can say."""
+    return frame.f_back is None and bool(frame.f_code.co_flags & inspect.CO_GENERATOR)

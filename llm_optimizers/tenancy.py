@@ -32,6 +32,7 @@ from urllib.parse import quote
 from llm_optimizers.arguments import function, refuse
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.freshness import fresh_answers, fresh_asked_for
+from llm_optimizers.holdout import is_held_out, untouched
 from llm_optimizers.scopes import Entered, Scope, Scopes
 
 __all__ = [
@@ -79,7 +80,7 @@ class tenant:  # noqa: N801 - used as a function is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not _blocks.leave(self._entered.pop()) and error is None:
+        if not _blocks.leave(self._entered) and error is None:
             raise ConfigurationError(
                 "a tenant block was left in another context than it was entered in: a generator"
                 " yielded inside it and was read elsewhere; start streams inside the block and read"
@@ -111,12 +112,14 @@ class tenant:  # noqa: N801 - used as a function is
 class CallerTenant:
     """The tenant of the code that asks for work which is done elsewhere, for several callers.
 
-    `fresh` says whether it wants fresh answers (see `freshness`).
+    `fresh` says whether it wants fresh answers (see `freshness`), `held_out` whether its calls must
+    go untouched (see `holdout`).
     """
 
     name: str
     known: bool = True
     fresh: bool = False
+    held_out: bool = False
 
     @classmethod
     def read(cls, namespace: Namespace = None) -> CallerTenant:
@@ -124,10 +127,10 @@ class CallerTenant:
         try:
             parts = [part for part in (_base(namespace), enclosing_tenant()) if part]
         except Exception:  # noqa: BLE001 - a user's function may raise anything
-            return cls("", known=False, fresh=fresh_asked_for())
+            return cls("", known=False, fresh=fresh_asked_for(), held_out=is_held_out())
         # A single name stays as it is, so that entries of that tenant are found by it.
         name = parts[0] if len(parts) == 1 else _label(*parts)
-        return cls(name, fresh=fresh_asked_for())
+        return cls(name, fresh=fresh_asked_for(), held_out=is_held_out())
 
     def run(self, work: Callable[[], T]) -> T:
         """Do the work in a new context that has these and nothing else of the caller."""
@@ -138,7 +141,7 @@ class CallerTenant:
         context.run(_without_caller.set, True)  # noqa: FBT003 - the variable's value
 
         def within() -> T:
-            with fresh_answers(self.fresh):
+            with fresh_answers(self.fresh), untouched(self.held_out):
                 return work()
 
         return context.run(within)

@@ -28,6 +28,7 @@ from langchain_llm_optimizers.messages import request_of_messages
 from langchain_llm_optimizers.providers import sent_by
 from langchain_llm_optimizers.refusals import options_of_config
 from langchain_llm_optimizers.stand_in import called_model
+from langchain_llm_optimizers.usage import counted_once
 from langchain_llm_optimizers.wrappers import underlying_models
 from llm_optimizers.caching import CallOptions, Hit
 from llm_optimizers.caching.keys import CacheKey
@@ -270,4 +271,4 @@ def _merged(chunks: list[AIMessageChunk]) -> Generations:
     whole = chunks[0]
     for chunk in chunks[1:]:
         whole = whole + chunk
-    return [generation_of(message_chunk_to_message(whole))]
+    return [generation_of(message_chunk_to_message(counted_once(whole, chunks)))]

@@ -57,7 +57,7 @@ _COMPLETION = "completion of a text"
 
 @dataclass(slots=True)
 class _Run:
-    """An open run.
+    """An open run; LangChain's id of it is the `key`.
 
     `served` is the answer of a cache hit, whose cost is zero also if nobody waits for all of it.
     `nested` says whether another run was made inside, `sent` is False for a call that was cancelled
@@ -65,6 +65,7 @@ class _Run:
     prompts that were sent with this run's.
     """
 
+    key: str
     info: RunInfo
     clock: float
     served: Sequence[Generation] = ()
@@ -108,7 +109,7 @@ class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackH
             with_methods("counter", counter, "count_request", give="a TokenCounter()")
         self._given_counter = counter
         self._runs: OpenCalls[_Run] = OpenCalls(self._give_up, self._ledger)
-        self._recorded: OrderedDict[str, None] = OrderedDict()
+        self._recorded: OrderedDict[str, int] = OrderedDict()  # how often each run id
         # The settings of runs that were sent together, of which the first has the usage of all.
         self._billed: deque[Mapping[str, Any]] = deque(maxlen=_BATCHES)
         self._lock = ProcessLock()
@@ -182,8 +183,11 @@ class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackH
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record the run, unless a run inside it was recorded already."""
         key = str(run_id)
-        reported = self._reported_beside(self._runs.find(key), response)
-        self._end(key, first_generations(response), reported=reported)
+        run = self._runs.find(key)
+        answer = first_generations(response)
+        if run is not None:
+            answer = run.received.counted_once(answer)
+        self._end(key, answer, reported=self._reported_beside(run, response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a failed run, or an abandoned stream with the tokens used until then."""
@@ -210,7 +214,7 @@ class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackH
         key = str(run_id)
         context = context_of(key)
         info = RunInfo(
-            id=key,
+            id=self._record_id(key),
             started=datetime.now(UTC),
             messages=messages,
             metadata=metadata,
@@ -225,7 +229,7 @@ class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackH
         if outer is not None:
             outer.nested = True
         hit = SERVED_RUNS.get(key)
-        run = _Run(info, time.perf_counter(), () if hit is None else hit.generations)
+        run = _Run(key, info, time.perf_counter(), () if hit is None else hit.generations)
         run.prompts = kwargs.get("batch_size") or 1
         self._runs.begin(key, run)
         # LangChain holds the id until it has reported the end; a trace may hold it longer.
@@ -240,10 +244,10 @@ class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackH
 
     def _give_up(self, run: _Run, *, cancelled: bool) -> None:
         """Record a run whose end LangChain does not report, or not in time."""
-        shared = SHARED_CALLS.get(run.info.id) if cancelled else None
+        shared = SHARED_CALLS.get(run.key) if cancelled else None
         if shared is not None:  # Its share is known when the combined call ends.
-            self._runs.begin(run.info.id, run)
-            shared.when_done(lambda outcome: self._end_share(run.info.id, outcome))
+            self._runs.begin(run.key, run)
+            shared.when_done(lambda outcome: self._end_share(run.key, outcome))
         elif not run.nested:
             error = asyncio.CancelledError.__name__ if cancelled else None
             failure = Failure(status="abandoned", error=error)
@@ -311,6 +315,12 @@ class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackH
         if run is not None:
             call_of_share(run.info, outcome).account(self._ledger)
 
+    def _record_id(self, run_id: str) -> str:
+        """Return a run's id, made different if an earlier call had it: an app may keep a config."""
+        with self._lock:
+            before = self._recorded.get(run_id, 0)
+        return f"{run_id}~{before + 1}" if before else run_id
+
     def _counted_inside(self, run_id: str, generations: Sequence[Generation]) -> bool:
         """Whether the answer comes from another recorded run, made inside this one.
 
@@ -318,7 +328,7 @@ class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackH
         """
         answer_id = _RUN_OF_ANSWER.match(_message_id(generations))
         with self._lock:
-            self._recorded[run_id] = None
+            self._recorded[run_id] = self._recorded.pop(run_id, 0) + 1
             while len(self._recorded) > _REMEMBERED:
                 self._recorded.popitem(last=False)
             other = None if answer_id is None or answer_id[1] == run_id else answer_id[1]

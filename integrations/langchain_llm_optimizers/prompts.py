@@ -26,6 +26,7 @@ from langchain_llm_optimizers.messages import METADATA_KEY, core_message
 from langchain_llm_optimizers.usage import removed_of
 from llm_optimizers.arguments import field, function, share, string, text, whole
 from llm_optimizers.embeddings import passage_embed
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import (
     Optimized,
@@ -149,7 +150,9 @@ class PassageCompressor(PickledWhole, BaseDocumentCompressor):
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
-        """Return the documents that are kept; all of them if none can be preferred."""
+        """Return the documents that are kept; all if none can be preferred, or if held out."""
+        if is_held_out():
+            return documents
         passages = [
             Passage(text=d.page_content, title=str(d.metadata.get(self.title_key) or ""))
             for d in documents

@@ -6,13 +6,15 @@ streams inside `invoke`, as it does for LangGraph and `astream_events`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGenerationChunk, Generation, GenerationChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk
 from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
+
+from langchain_llm_optimizers.usage import counted_once
 
 __all__ = ["Received"]
 
@@ -51,10 +53,21 @@ class Received:
         chats = [each for each in self._pieces if isinstance(each, ChatGenerationChunk)]
         if chats:
             merged = merge_chat_generation_chunks(chats)
-            return [] if merged is None else [merged]
+            return [] if merged is None else self.counted_once([merged])
         if not self._pieces:
             return []
         return [Generation(text="".join(each.text for each in self._pieces))]
+
+    def counted_once(self, answer: Sequence[Generation]) -> list[Generation]:
+        """Return a whole answer with the tokens of one call, where its pieces repeat them."""
+        pieces = [piece.message for piece in self._pieces if isinstance(piece, ChatGenerationChunk)]
+        found = list(answer)
+        for place, each in enumerate(found):
+            if isinstance(each, ChatGeneration) and isinstance(each.message, AIMessage):
+                message = counted_once(each.message, pieces)
+                if message is not each.message:
+                    found[place] = ChatGeneration(message=message)
+        return found
 
 
 def _chunk(text: Any, usage: Any = None) -> ChatGenerationChunk:

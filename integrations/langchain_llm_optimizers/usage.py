@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
@@ -18,6 +18,7 @@ from llm_optimizers.costs.reports import Report
 
 __all__ = [
     "baseline_call_of",
+    "counted_once",
     "model_of",
     "removed_of",
     "reported_by",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _TIERED = ("flex", "priority")
+_M = TypeVar("_M", bound=AIMessage)
 
 
 def reported_by(message: AIMessage) -> Reported:
@@ -60,6 +62,21 @@ def reported_by_result(response: LLMResult) -> Reported | None:
     if not counts and not any(isinstance(each, ChatGeneration) for each in first):
         return Reported(usage=Usage())
     return Report(adds_up=True).add(given).reported()
+
+
+def counted_once(message: _M, chunks: Iterable[object]) -> _M:
+    """Return a stream's merged answer with its last usage, if each usage includes those before.
+
+    LangChain adds up what the chunks report. Some servers in OpenAI's format (Perplexity, vLLM with
+    `continuous_usage_stats`) report the whole so far in each, so that the prompt would count as
+    often as there are chunks: then all have the same input and the output never falls.
+    """
+    counts = [c.usage_metadata for c in chunks if isinstance(c, AIMessage) and c.usage_metadata]
+    inputs = [each["input_tokens"] for each in counts]
+    outputs = [each["output_tokens"] for each in counts]
+    if len(counts) < 2 or not inputs[0] or len(set(inputs)) > 1 or outputs != sorted(outputs):
+        return message
+    return message.model_copy(update={"usage_metadata": counts[-1]})
 
 
 def usage_of(message: AIMessage) -> Usage | None:

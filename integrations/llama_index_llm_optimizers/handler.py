@@ -211,7 +211,7 @@ class CostEventHandler(CostsByRun, WarmsUp, PickledWhole, BaseEventHandler):
         error = event.exception if isinstance(event, ExceptionEvent) else sys.exception()
         call = self._calls.end(event.span_id)
         if call is not None:
-            self._record(call, Failure.of(error, received=call.last is not None))
+            self._record_failed(call, Failure.of(error, received=call.last is not None))
         failed = Failure.of(error, received=False)
         self._fail_embeddings(self._embeddings.fail(event.span_id), failed.status, failed.error)
 
@@ -240,10 +240,15 @@ class CostEventHandler(CostsByRun, WarmsUp, PickledWhole, BaseEventHandler):
 
         self._open.account(call_of(call.info, call.outcome(failure)), count)
 
+    def _record_failed(self, call: InFlightCall, failure: Failure) -> None:
+        """Record a call that broke off; so does the stream around it, and both are one call."""
+        if call.last is None or not self._calls.is_repeat(call.last, call):
+            self._record(call, failure)
+
     def _give_up(self, call: InFlightCall, *, cancelled: bool) -> None:
         """Record a call whose end LlamaIndex does not report, or not in time."""
         error = GeneratorExit.__name__ if cancelled else None
-        self._record(call, Failure(status="abandoned", error=error))
+        self._record_failed(call, Failure(status="abandoned", error=error))
 
     # --- embeddings ------------------------------------------------------------------------------
 

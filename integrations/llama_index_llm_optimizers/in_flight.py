@@ -29,11 +29,16 @@ _REMEMBERED = 64
 
 @dataclass(slots=True)
 class InFlightCall:
-    """A call in flight with what its chunks reported; `nested` if another call was made inside."""
+    """A call in flight with what its chunks reported; `nested` if another call was made inside.
+
+    `repeated` if another call that handed on the same replies has been counted instead.
+    """
 
     info: CallInfo
+    around: tuple[InFlightCall, ...] = ()
     clock: float = field(default_factory=time.perf_counter)
     nested: bool = False
+    repeated: bool = False
     last: Reply | None = None
     report: Report = field(default_factory=Report)
     deltas: list[str] = field(default_factory=list)
@@ -48,9 +53,11 @@ class InFlightCall:
 
     @property
     def said(self) -> str:
-        """The deltas so far, "" if each contains those before it, as some LLMs give them."""
-        repeat = all(after.startswith(before) for before, after in pairwise(self.deltas))
-        return "" if repeat else "".join(self.deltas)
+        """What the deltas say so far; of some LLMs each contains those before it."""
+        grow = self.deltas[:1] != self.deltas[-1:] and all(
+            after.startswith(before) for before, after in pairwise(self.deltas)
+        )
+        return self.deltas[-1] if grow else "".join(self.deltas)
 
     def outcome(self, failure: Failure | None) -> Outcome:
         """Return how the call ended."""
@@ -88,17 +95,19 @@ class InFlightCalls:
 
     def begin(self, span: str | None, info: CallInfo, enclosing: Iterable[str]) -> None:
         """Start a call; calls in the enclosing spans are wrappers of it."""
-        self.mark_nested(enclosing)
-        self._open.begin(span, InFlightCall(info))
+        around = self.mark_nested(enclosing)
+        self._open.begin(span, InFlightCall(info, around))
 
     def watch(self, span: str | None, stream: object) -> None:
         """Give up the call of this span, if it is in flight, once nobody can read its stream."""
         self._open.watch(span, stream)
 
-    def mark_nested(self, enclosing: Iterable[str]) -> None:
+    def mark_nested(self, enclosing: Iterable[str]) -> tuple[InFlightCall, ...]:
         """Mark the calls of these spans as wrappers, so that they are not counted themselves."""
-        for call in self._open.all_of(enclosing):
+        around = tuple(self._open.all_of(enclosing))
+        for call in around:
             call.nested = True
+        return around
 
     def add_reply(self, span: str | None, reply: Reply) -> None:
         """Add a chunk to the call of this span."""
@@ -113,13 +122,18 @@ class InFlightCalls:
     def is_repeat(self, reply: Reply, call: InFlightCall) -> bool:
         """Whether this reply ended another call since `call` began; remember it if not.
 
-        Without the provider's object a stream inside another hands on the same replies.
+        Without the provider's object a stream inside another hands on the same replies. The call
+        may itself be around a third one, which is then counted too: the outer one of streams that
+        are left ends first.
         """
+        if any(outer.repeated for outer in call.around):
+            return True
         raw = reply.raw
         if raw is None or isinstance(raw, str | int | float | bool):
             raw = reply
         with self._lock:
             if any(raw is counted() and call.clock <= end for counted, end in self._counted):
+                call.repeated = True
                 return True
             self._counted.append((_reference(raw), time.perf_counter()))
         return False

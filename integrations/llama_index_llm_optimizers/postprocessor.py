@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from llama_index_llm_optimizers.pickling import WholeComponent
 from llm_optimizers.arguments import field, function, instance, share, text, whole
 from llm_optimizers.embeddings import passage_embed
+from llm_optimizers.holdout import is_held_out
 from llm_optimizers.prompts import Passage, PassageSelector, TokenCounter
 from llm_optimizers.prompts.context import MIN_PROBABILITY, KeptPassage, ReportCut, log_cut
 
@@ -79,7 +80,7 @@ class PromptCompressor(WholeComponent, BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        if query_bundle is None:
+        if query_bundle is None or is_held_out():
             return nodes
         passages = [Passage(title=_metadata(node.node), text=_text(node.node)) for node in nodes]
         chosen = self._selector.keep(

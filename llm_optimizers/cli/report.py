@@ -47,6 +47,10 @@ def report(
         typer.Option(min=1, help=f"How many rows of a breakdown to show; by default {_SHOWN}."),
     ] = None,
     contract: Contract = None,
+    held_out: Annotated[
+        float | None,
+        typer.Option(help="The share of users in your HoldoutGroup: compare users, not requests."),
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved; changes nothing in it.
@@ -70,7 +74,8 @@ def report(
             else:
                 summary, arms = account.by_run(run, premium_model=premium), {}
         summary = _cut(summary, by, top if as_json else None)
-    effect = true_effect(summary.by_bucket) if summary.by_bucket else None
+        buckets = summary.by_bucket
+        effect = true_effect(buckets, share=held_out) if buckets or held_out is not None else None
     if as_json:
         extra: dict[str, Any] = {"experiments": arms} if arms else {}
         if effect is not None:
@@ -140,7 +145,7 @@ def _fixed_costs(
 
 
 def _fixed_table(fixed: Mapping[str, Decimal]) -> Table:
-    table = Table(title="Paid by the hour")
+    table = Table(title="Paid by the hour in this period")
     table.add_column("model")
     table.add_column("cost", justify="right")
     for model, amount in sorted(fixed.items()):

@@ -102,7 +102,7 @@ class attributed:  # noqa: N801 - used as a function is
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _blocks.leave(self._entered.pop())
+        _blocks.leave(self._entered)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """Return the function with this block around each call."""
@@ -157,7 +157,7 @@ def current_attribution() -> dict[str, str]:
 
 def innermost_block() -> Scope[Names] | None:
     """Return the block around the running code, None without one."""
-    return _blocks.of_generator() or _blocks.innermost
+    return _blocks.around_here()
 
 
 def block_names(block: Scope[Names] | None, within: Scope[Names] | None = None) -> dict[str, str]:

@@ -28,6 +28,7 @@ from llm_optimizers.costs.pricing import (
     priced_by,
 )
 from llm_optimizers.costs.records import (
+    NO_USAGE,
     Basis,
     CallKind,
     CallRecord,
@@ -57,7 +58,7 @@ _UNKNOWN: Mapping[str, Any] = {
     "baseline_cost": None,
     "savings": (),
     "priced_by": None,
-    "unpriced": "no usage",
+    "unpriced": NO_USAGE,
 }
 
 

@@ -22,6 +22,7 @@ from llm_optimizers.holdout import BUCKETS
 
 __all__ = [
     "JSON",
+    "NO_USAGE",
     "Basis",
     "CallKind",
     "CallRecord",
@@ -44,6 +45,8 @@ answer until then, or a whole answer that the client could not use."""
 PricedBy: TypeAlias = Literal["list", "own", "provider"]
 """Where a cost comes from: the price list, the user's own price, or what the provider says it
 billed."""
+NO_USAGE = "no usage"
+"""Why a call has no cost whose tokens nobody reported and nobody could count."""
 
 _TEXT = (str, NoneType)
 _AMOUNT = (Decimal, NoneType)

@@ -118,6 +118,15 @@ class _Run:
         self.own: Names | None = None  # of its metadata
         self.said: Names | None = None  # of all runs up to this one
 
+    def is_begun_by(self, start: RunStart) -> bool:
+        """Whether this is the beginning of this run, noted late, and not of another with its id.
+
+        An app that keeps a config, as for a graph that it resumes, gives several runs one id.
+        """
+        if self.parent is not None or start.parent is not None:
+            return True
+        return self.start.given == start.given and self.around == _around(start)
+
     def outwards(self) -> Iterator[_Run]:
         """Yield this run and those around it."""
         run: _Run | None = self
@@ -186,12 +195,14 @@ class RunTree:
         return len(self._open) + len(self._ended)
 
     def begin(self, run: Hashable, start: RunStart) -> None:
-        """Note a run; a second time changes nothing."""
+        """Note a run; a second time changes nothing, unless its id is used for another run."""
         with self._lock:
-            if run in self._open or run in self._ended:
+            ended = self._ended.get(run)
+            if run in self._open or (ended is not None and ended.is_begun_by(start)):
                 return
         made = self._made(run, start)
         with self._lock:
+            self._ended.pop(run, None)
             self._open[run] = made
             if len(self._open) > self._most:
                 self._open.popitem(last=False)
@@ -217,7 +228,7 @@ class RunTree:
         return _attribution(made, made.names(self._read))
 
     def _made(self, run: Hashable | None, start: RunStart) -> _Run:
-        around = Surroundings.read() if start.around is None else start.around
+        around = _around(start)
         seen = start.parent is None or start.parent == run
         with self._lock:
             outer = None if seen else self._find(start.parent)
@@ -234,6 +245,10 @@ class RunTree:
             self._open.move_to_end(run)
             return found
         return self._ended.get(run)
+
+
+def _around(start: RunStart) -> Surroundings:
+    return Surroundings.read() if start.around is None else start.around
 
 
 def _attribution(run: _Run, said: Names) -> Attribution:

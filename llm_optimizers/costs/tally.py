@@ -129,9 +129,8 @@ class Tally:
             if name not in _SINGLE:
                 self._part((TAG + name, value)).merge(one if is_request else beside)
         if record.held_out is not None and record.bucket is not None:
-            if not (is_request and _is_answer(record)):
-                one = replace(beside, unpriced=0)
-            self._part((BUCKET, f"{int(record.held_out)}/{record.bucket:02}")).merge(one)
+            part = self._part((BUCKET, f"{int(record.held_out)}/{record.bucket:02}"))
+            part.merge(_compared(record, one, beside))
         self._add_comparison(record, times)
 
     def add_rows(self, rows: Iterable[tuple[CallRecord | None, bool]]) -> Self:
@@ -324,9 +323,22 @@ def _keys(record: CallRecord) -> Iterator[tuple[str, str]]:
         yield KIND, record.kind
 
 
-def _is_answer(record: CallRecord) -> bool:
-    """Return whether a call answers the app; what a strategy spent beside it has no baseline."""
-    return record.hit or record.baseline_usage != _NOTHING
+def _compared(record: CallRecord, one: Part, beside: Part) -> Part:
+    """Return what a record adds to its group in a measurement.
+
+    A request is what the app asked and got an answer to: neither an attempt that failed nor what a
+    strategy spent beside it, which has no baseline. Without a baseline cost it is in no group: the
+    other one has no price for such a call either, and a hit would stand against nothing.
+    """
+    is_answer = record.kind == "answer" and (record.hit or record.baseline_usage != _NOTHING)
+    is_request = is_answer and record.status != "error"
+    if record.cost is None or record.baseline_cost is None:
+        return (
+            Part(calls=one.calls, requests=one.calls, unpriced=one.calls)
+            if is_request
+            else Part(calls=one.calls)
+        )
+    return one if is_request else beside
 
 
 def _signed(amount: Decimal, times: int) -> Decimal:

@@ -138,7 +138,7 @@ class StoreRecovered(Notice):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUnpriced(Notice):
-    """A call of `model` was recorded without its cost, since no price is known."""
+    """A call of `model` was recorded without its cost; its record has the same `reason`."""
 
     model: str
     provider: str | None

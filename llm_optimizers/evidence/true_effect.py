@@ -1,9 +1,10 @@
 """What the strategies really save: the cost of a request in a held-out group and in the other.
 
 The account's own figure compares each call with one that was never made. This one compares two
-random groups (see `holdout`), so it also contains what a counterfactual cannot know: answers that
-make a user ask again, an agent that needs more steps, what the provider's own cache would have
-saved.
+random groups (see `holdout`), so it also contains what a counterfactual cannot know, such as what
+the provider's own cache would have saved. With the `share` that was held out it compares what a
+user or run costs, so that more requests count too: of a user who asks again after a worse answer,
+of an agent that needs more steps.
 
 The cost of a request is a ratio of sums over users or runs whose calls depend on each other. Its
 variance comes from leaving out one random bucket of units at a time (grouped jackknife: Efron and
@@ -22,6 +23,7 @@ from typing import Any
 from llm_optimizers.arguments import number
 from llm_optimizers.costs.summary import Breakdown, dollars
 from llm_optimizers.evidence.bounds import Interval
+from llm_optimizers.holdout import BUCKETS
 
 __all__ = ["GroupCost", "TrueEffect", "true_effect"]
 
@@ -47,8 +49,9 @@ class GroupCost:
 class TrueEffect:
     """The cost of both groups, and what the strategies saved, at a confidence.
 
-    `saved_share` is the part of the held-out group's cost per request that the other group did not
-    spend, `saved_per_1000` the same in dollars per 1,000 requests; None if a group has too few
+    `saved_share` is the part of the held-out group's cost per request (or per user, see
+    `true_effect`) that the other group did not spend, `saved_per_1000` the same in dollars per
+    1,000 requests; None if a group has too few
     requests or cost nothing. `counterfactual_share` is the account's own figure for the group with
     the strategies. If it lies outside the interval, the account is wrong for this traffic.
     """
@@ -98,22 +101,35 @@ class TrueEffect:
 
 
 def true_effect(
-    buckets: Mapping[tuple[bool, int], Breakdown], *, confidence: float = 0.95
+    buckets: Mapping[tuple[bool, int], Breakdown],
+    *,
+    share: float | None = None,
+    confidence: float = 0.95,
 ) -> TrueEffect:
     """Compare the groups of a `Summary.by_bucket`: totals by (held out, bucket).
 
-    Calls without a price are in neither group's cost, and are not counted as requests.
+    Calls without a price are in neither group's cost, and are not counted as requests. With the
+    `share` of the `HoldoutGroup`, which must not have changed meanwhile, the cost of a user or run
+    is compared instead of that of a request: both groups are taken to have as many requests a user.
 
     Raises:
-        ConfigurationError: the confidence is not between 0 and 1.
+        ConfigurationError: the confidence or the share is not between 0 and 1.
     """
     number("confidence", confidence, above=0, below=1)
+    if share is not None:
+        number("share", share, above=0, below=1)
     groups = {
         out: [each for (is_out, _), each in sorted(buckets.items()) if is_out == out]
         for out in (True, False)
     }
     held_out, treated = ([_Bucket.of(each) for each in groups[out]] for out in (True, False))
     totals = [_total(groups[out]) for out in (True, False)]
+    if share is not None:
+        requests = totals[0].requests + totals[1].requests
+        held_out, treated = (
+            _even(held_out, requests * share),
+            _even(treated, requests * (1 - share)),
+        )
     logs = _difference(held_out, treated, math.log, confidence)
     dollars = _difference(held_out, treated, lambda cost: 1000 * cost, confidence)
     baseline, cost = totals[1].baseline, totals[1].cost
@@ -135,12 +151,20 @@ def true_effect(
 
 @dataclass(frozen=True, slots=True)
 class _Bucket:
-    requests: int
+    requests: float
     cost: float
 
     @classmethod
     def of(cls, part: Breakdown) -> _Bucket:
         return cls(part.requests - part.unpriced, float(part.cost))
+
+
+def _even(group: list[_Bucket], requests: float) -> list[_Bucket]:
+    """Spread a group's requests evenly, as its users are; few buckets stay few."""
+    if sum(each.requests > 0 for each in group) < _FEWEST:
+        return group
+    costs = [each.cost for each in group] + [0.0] * (BUCKETS - len(group))
+    return [_Bucket(requests / len(costs), cost) for cost in costs]
 
 
 def _dollars(amount: float | None) -> str:

@@ -8,10 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from llm_optimizers.costs import Ledger, Usage
+from llm_optimizers.costs.call import Call
 from llm_optimizers.events import (
     Event,
     HitServed,
@@ -185,3 +188,15 @@ def test_a_model_without_a_price_is_announced_once(framework: Framework) -> None
             framework.ask(model, QUESTION)
         framework.records()
     assert [each.model for each in unpriced] == ["a-model-nobody-sells"]
+    assert unpriced[0].reason == framework.records()[0].unpriced == "no list price"
+
+
+def test_a_model_is_announced_for_each_reason_and_advised_only_where_it_helps() -> None:
+    at, ledger = datetime(2026, 1, 1, tzinfo=UTC), Ledger()
+    ran = Usage(input_tokens=9, code_sessions=1)
+    with heard(ModelUnpriced) as unpriced:
+        for number, usage in enumerate([None, ran, None, ran]):
+            Call(id=str(number), time=at, asked="gpt-4o", reported=usage).account(ledger)
+        ledger.flush()
+    assert [each.reason for each in unpriced] == ["no usage", "no price for code sessions"]
+    assert ["PriceBook" in each.message for each in unpriced] == [False, True]

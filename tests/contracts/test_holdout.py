@@ -88,6 +88,15 @@ def test_a_held_out_question_is_not_combined_with_others(framework: Framework) -
     assert sorted(inner.calls) == [f"What is {n} plus 1?" for n in range(3)]
 
 
+def test_a_held_out_caller_of_a_shared_call_gets_no_stored_answer(framework: Framework) -> None:
+    inner = framework.fake(STRONG)
+    shared = framework.batched(framework.cached(inner), max_size=1)
+    for user in (TREATED, HELD_OUT, HELD_OUT, TREATED):
+        with GROUP.assign(user):
+            framework.ask(shared, QUESTION)
+    assert len(inner.calls) == 3
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_records_name_the_group_and_its_bucket(framework: Framework, method: str) -> None:
     cached = framework.cached(framework.fake(STRONG))

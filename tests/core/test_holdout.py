@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextvars import copy_context
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -83,15 +84,61 @@ def test_a_stream_left_in_another_context_raises_nothing() -> None:
     assert current_assignment() is None
 
 
+def test_a_generator_keeps_its_group_wherever_it_is_read() -> None:
+    def pieces(unit: str) -> Iterator[object]:
+        with group.assign(unit):
+            for _ in range(3):
+                yield current_assignment()
+
+    group = HoldoutGroup(0.5)
+    expected = [group.assignment(unit) for unit in ("u1", "u2")]
+    streams = pieces("u1"), pieces("u2")
+    for _ in range(3):
+        assert [copy_context().run(next, each) for each in streams] == expected
+    assert [*zip(pieces("u1"), pieces("u2"), strict=True)] == [tuple(expected)] * 3
+    assert current_assignment() is None
+
+
+def test_a_block_that_was_left_in_another_context_holds_no_longer() -> None:
+    def pieces() -> Iterator[int]:
+        with HoldoutGroup().assign("u1"):
+            yield 1
+
+    reading = pieces()
+    next(reading)
+    copy_context().run(reading.close)
+    assert current_assignment() is None
+
+
+def test_a_block_can_be_entered_again_and_decorates_nothing() -> None:
+    block: Any = HoldoutGroup(0.5).assign("u1")
+    with block as outer, block as inner:
+        assert outer == inner == current_assignment()
+    assert current_assignment() is None
+    with pytest.raises(TypeError):  # around a coroutine function it would end before that runs
+        block(test_a_stream_left_in_another_context_raises_nothing)
+
+
 def effect_of(
-    *, users: int, saved: float, seed: int, share: float = 0.05, counterfactual: float = 0.0
+    *,
+    users: int,
+    saved: float,
+    seed: int,
+    share: float = 0.05,
+    counterfactual: float = 0.0,
+    more: int = 1,
+    by_user: bool = False,
 ) -> TrueEffect:
-    """Simulate users whose calls cost differently, and compare the groups."""
+    """Simulate users whose calls cost differently, and compare the groups.
+
+    The strategies save a part of each call and make users ask `more` times as often.
+    """
     drawn, group = random.Random(seed), HoldoutGroup(share, str(seed))
     totals: dict[tuple[bool, int], list[float]] = {}
     for number in range(users):
         found = group.assignment(f"u{number}")
         calls, each = 1 + int(drawn.expovariate(0.2)), drawn.lognormvariate(-6, 0.5)
+        calls *= 1 if found.held_out else more
         cost = sum(each * drawn.expovariate(1) for _ in range(calls))
         cost *= 1 if found.held_out else 1 - saved
         total = totals.setdefault((found.held_out, found.bucket), [0, 0.0])
@@ -108,7 +155,8 @@ def effect_of(
                 unpriced=0,
             )
             for key, (calls, cost) in totals.items()
-        }
+        },
+        share=share if by_user else None,
     )
 
 
@@ -116,6 +164,32 @@ def test_the_interval_covers_the_true_saving_as_often_as_it_says() -> None:
     effects = [effect_of(users=2_000, saved=0.4, seed=seed) for seed in range(100)]
     intervals = [each.saved_share for each in effects if each.saved_share is not None]
     assert len(intervals) == 100
+    assert sum(each.low <= 0.4 <= each.high for each in intervals) >= 88
+
+
+def test_what_users_ask_more_often_counts_where_users_are_compared() -> None:
+    def found(*, by_user: bool) -> TrueEffect:
+        return effect_of(
+            users=20_000, saved=0.5, counterfactual=1.0, seed=2, more=2, by_user=by_user
+        )
+
+    requests, users = found(by_user=False), found(by_user=True)
+    assert requests.agrees is True
+    assert users.agrees is False
+    assert users.saved_share is not None
+    assert users.saved_share.low <= 0 <= users.saved_share.high
+    assert effect_of(users=20, saved=0.5, seed=1, by_user=True).saved_share is None
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, "a"])
+def test_a_share_of_nobody_or_everybody_is_refused(share: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        true_effect({}, share=share)
+
+
+def test_the_interval_for_users_covers_as_often_as_it_says() -> None:
+    effects = [effect_of(users=2_000, saved=0.4, seed=n, by_user=True) for n in range(100)]
+    intervals = [each.saved_share for each in effects if each.saved_share is not None]
     assert sum(each.low <= 0.4 <= each.high for each in intervals) >= 88
 
 

@@ -7,8 +7,8 @@ Problems of simpler designs, and how they are avoided here:
 - A cancelled caller breaks its group: it is removed before the call is billed
   (`set_running_or_notify_cancel`), and the call runs in a thread that no cancellation affects.
 - The first caller's context variables (with callbacks and token counters) leak into the call: the
-  call runs in a context that has only the tenant and the wish for fresh answers, and only callers
-  who have these in common share a call.
+  call runs in a context that has only the tenant, the wish for fresh answers and whether the
+  callers are held out, and only callers who have these in common share a call.
 - An async client fails in a second event loop: the call is synchronous.
 - One bad item fails the whole group: the items of a failed group are called separately (see
   `isolate`), and `call` may return an exception for an item.

@@ -33,7 +33,6 @@ from llm_optimizers.batching.combining.prompts import (
 )
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.evidence.comparison import Comparison, same_answer
-from llm_optimizers.holdout import is_held_out
 from llm_optimizers.pickling import NotPickled
 from llm_optimizers.tenancy import CallerTenant
 from llm_optimizers.types import ChatRequest
@@ -101,7 +100,7 @@ class CombinedCalls(NotPickled):
         `QuestionOutcome`.
         """
         owner = tenant if isinstance(tenant, CallerTenant) else CallerTenant.read(tenant)
-        if not owner.known or is_held_out():
+        if not owner.known or owner.held_out:
             return None
         own = None if request is None else replace(request, tenant=owner.name)
         key = None if own is None else self._key(own)

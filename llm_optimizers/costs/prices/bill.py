@@ -193,6 +193,7 @@ def _only(card: RateCard, kind: str, rate: Decimal | None) -> Decimal | None:
 def _fees(card: RateCard, usage: Usage) -> Iterator[BillLine]:
     """Yield what is billed by the piece."""
     searches = min(usage.web_searches, 1) if card.search_per_call else usage.web_searches
+    searches = max(searches, 1) if card.always_searches else searches
     yield BillLine("web_search", searches, card.web_search)
     yield BillLine("file_search", usage.file_searches, card.file_search)
     yield BillLine("code_session", usage.code_sessions, card.code_session)

@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 
-from llm_optimizers.costs.prices.names import ModelName, is_same_model
+from llm_optimizers.costs.prices.names import (
+    ModelName,
+    always_searches,
+    is_open_weights,
+    is_same_model,
+)
 from llm_optimizers.costs.prices.rates import Answers, RateCard, ServiceTier, per_token
 from llm_optimizers.errors import UnpricedError
 
@@ -70,6 +75,10 @@ _TOO_EARLY = "no price on that day"
 _ONE_RATE = frozenset({"google"})
 # Their fee is for a grounded prompt; later Geminis bill each search (the same page).
 _GROUNDED = re.compile(r"gemini-[12]\.\d-")
+# What the list says of a price that it took from a reseller. The developer may not sell the model
+# at all: gpt-oss is a download, and who serves it is another provider, or the user's machine.
+_TAKEN_OVER = re.compile(r"imported from openrouter|seen on openrouter|trusting open ?router", re.I)
+_CHECKED = re.compile(r"verified against", re.I)
 # Providers that develop the models they list. A name without a provider is never looked up at
 # providers that only host models: an open model more likely runs on the user's machine.
 _DEVELOPERS = frozenset(
@@ -95,6 +104,7 @@ class Listing:
     model: ModelInfo
     own_price: bool
     """False if the provider lists no price for the model, so that its developer's price is used."""
+    always_searches: bool = False
 
     @property
     def changes_within_a_day(self) -> bool:
@@ -134,6 +144,11 @@ def find_listing(snapshot: DataSnapshot, wanted: ModelName) -> Listing:
         if listing is None:
             raise UnpricedError(f"{wanted.provider} has no list price for it", reason=_UNLISTED)
         return listing
+    if is_open_weights(wanted.name):
+        raise UnpricedError(
+            "it has open weights, which many providers host; name one with provider=",
+            reason=_UNLISTED,
+        )
     likely = [
         p for p in snapshot.providers if p.model_match and p.model_match.is_match(wanted.name)
     ]
@@ -231,11 +246,14 @@ def _card(listing: Listing, values: dict[str, Any], input_tokens: int) -> RateCa
         for name, key in _KEYS.items()
         if (value := rate(key)) is not None
     }
+    if listing.always_searches:  # A listed fee is for searches as a tool, which costs less.
+        rates.pop("web_search", None)
     unused = [(key, rate(key)) for key in values if key not in _KEYS.values()]
     return RateCard(
         **{"output": None, **rates},
         audio_as_text=listing.provider.id in _ONE_RATE and not listing.model.deprecated,
         search_per_call=_GROUNDED.match(listing.model.id) is not None,
+        always_searches=listing.always_searches,
         answers=_answers(listing.model.id, values),
         unused=tuple((key, value) for key, value in unused if value is not None),
     )
@@ -266,15 +284,28 @@ def _listed(
     """Return the provider's entry of exactly that name, else that of the developer it resells."""
     model = provider.find_model(name)
     if model is not None:
-        if not is_same_model(model.id, model.match, name):
+        if not is_same_model(model.id, model.match, name) or _is_taken_over(model):
             return None
-        return Listing(provider=provider, model=model, own_price=True)
+        return Listing(
+            provider=provider, model=model, own_price=True, always_searches=always_searches(name)
+        )
     for developer_id in () if own_price else provider.fallback_model_providers or ():
         developer = next((p for p in snapshot.providers if p.id == developer_id), None)
         model = None if developer is None else developer.find_model(name)
-        if model is not None and is_same_model(model.id, model.match, name):
-            return Listing(provider=provider, model=model, own_price=False)
+        if model is None or not is_same_model(model.id, model.match, name):
+            continue
+        if not _is_taken_over(model):
+            searches = always_searches(name)
+            return Listing(
+                provider=provider, model=model, own_price=False, always_searches=searches
+            )
     return None
+
+
+def _is_taken_over(model: ModelInfo) -> bool:
+    """Whether the list has a reseller's price for a model, instead of the provider's own."""
+    comments = model.price_comments or ""
+    return bool(_TAKEN_OVER.search(comments)) and not _CHECKED.search(comments)
 
 
 def source(snapshot: DataSnapshot) -> str:

@@ -18,7 +18,9 @@ from typing import Any
 
 __all__ = [
     "ModelName",
+    "always_searches",
     "canonical_provider",
+    "is_open_weights",
     "is_same_model",
     "is_self_hosted",
     "knows_provider",
@@ -67,6 +69,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "genai",
         "google_vertexai",
         "google_anthropic_vertex",
+        "anthropic_vertex",
+        "anthropicvertex",
         "google-gla",
         "google-vertex",
         "gemini",
@@ -186,7 +190,26 @@ _AWS_ROUTE = re.compile(r"^(?:(?:converse|invoke|converse_like)/)?(?:[a-z]{2}(?:
 # "regional." stands in the price list for all of them but "global.".
 _AWS_REGION = re.compile(r"^(?:us|us-gov|eu|apac|au|jp|in|ca|global|regional)\.")
 _GATEWAYS = frozenset({"litellm", "litellm_proxy", "litellm-proxy"})
+# They search before each answer, for a fee that is no part of their rates for tokens and that no
+# answer counts (https://developers.openai.com/api/docs/pricing).
+_SEARCHES = re.compile(r"(?:openai/)?gpt-.+-search-(?:preview|api)")
+# A number of parameters, or the name of a release. Mistral's API has sizes too, in names that start
+# with "open-" or end with "-latest".
+_WEIGHTS = re.compile(
+    r"(?!open-)(?!.*-latest$)(?:.*[-_])?\d+(?:x\d+)?b(?:[-_].*)?$"
+    r"|deepseek-(?:r1|v[23])\b|mistral-nemo\b"
+)
 _FUZZY = ("starts_with", "ends_with", "contains")
+
+
+def always_searches(name: str) -> bool:
+    """Whether it is a model that searches the web before each answer."""
+    return _SEARCHES.match(name) is not None
+
+
+def is_open_weights(name: str) -> bool:
+    """Whether it is the name of weights to download, which many providers host."""
+    return _WEIGHTS.match(name) is not None
 
 
 def is_same_model(listed_id: str, rule: Any, name: str) -> bool:

@@ -131,10 +131,11 @@ class RateCard:
     in rising order, each with the card that prices all tokens of a call whose input exceeds it.
 
     `audio_as_text` says that audio input has the rate of text; `search_per_call` that the fee for
-    web searches is for a call with any number of them. `answers` says what the plain rate of the
-    output is for: "mixed" is a model that answers with text and with pictures or video, at
-    different rates. `unused` are listed rates for what no usage counts (hours of audio, pages), by
-    the list's own name. `own` says that the user set the price.
+    web searches is for a call with any number of them; `always_searches` that each call has at
+    least one. `answers` says what the plain rate of the output is for: "mixed" is a model that
+    answers with text and with pictures or video, at different rates. `unused` are listed rates for
+    what no usage counts (hours of audio, pages), by the list's own name. `own` says that the user
+    set the price.
     """
 
     input: Decimal
@@ -157,6 +158,7 @@ class RateCard:
     long_context: tuple[tuple[int, RateCard], ...] = ()
     audio_as_text: bool = False
     search_per_call: bool = False
+    always_searches: bool = False
     answers: Answers = "text"
     unused: tuple[tuple[str, Decimal], ...] = ()
     own: bool = False

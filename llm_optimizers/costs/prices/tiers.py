@@ -30,7 +30,7 @@ _WORDS: dict[str, ServiceTier] = {
 }
 _PLACES = (
     # OpenAI (https://platform.openai.com/docs/guides/flex-processing), Azure, Groq
-    *("service_tier", "response.service_tier"),
+    *("service_tier", "response.service_tier", "service_tier.type"),
     # Bedrock (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html)
     *("serviceTier.type", "serviceTier", "metadata.serviceTier.type"),
     # Anthropic (https://docs.anthropic.com/en/api/service-tiers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -147,3 +148,26 @@ def test_a_wrong_contract_fails_the_report_with_its_file(path, tmp_path):
     result = run(path, "--prices", file)
     assert result.exit_code == 1
     assert "prices.toml: `the file: hours`" in result.output
+
+
+def test_held_out_calls_are_compared_by_request_or_by_user(tmp_path):
+    path = tmp_path / "held.db"
+    with Ledger(path) as ledger:
+        for number in range(400):
+            record = price_call(
+                PriceBook(),
+                id=str(number),
+                time=AT,
+                model="gpt-4o",
+                usage=Usage(input_tokens=1_000 + number % 7),
+            )
+            # A tenth of the users asks a quarter of the questions.
+            ledger.record(replace(record, held_out=number % 4 == 0, bucket=number // 4 % 20))
+    by_request = json.loads(run(path, "--json").output)["true_effect"]
+    by_user = json.loads(run(path, "--held-out", "0.1", "--json").output)["true_effect"]
+    assert by_request["saved_share"]["value"] == pytest.approx(0, abs=0.01)
+    assert by_user["saved_share"]["value"] == pytest.approx(1 - (300 / 0.9) / (100 / 0.1), abs=0.01)
+    assert "Saved, measured" in run(path, "--held-out", "0.1").output
+    wrong = run(path, "--held-out", "2")
+    assert wrong.exit_code == 1
+    assert "share" in wrong.output

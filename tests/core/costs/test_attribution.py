@@ -115,6 +115,69 @@ class TestBlocks:
         assert pairs == [("a", "b")] * 3
         assert current_attribution() == {}
 
+    def test_names_of_a_generator_that_waits_are_not_those_of_another(self) -> None:
+        def stream(**names: Any) -> Iterator[dict[str, str]]:
+            with attributed(**names):
+                for _ in range(3):
+                    yield current_attribution()
+
+        with attributed(session="s"):
+            streams = stream(user="a", feature="x"), stream(agent="b"), stream(user="c")
+            found = list(zip(*streams, strict=True))
+        assert found == 3 * [
+            (
+                {"session": "s", "user": "a", "feature": "x"},
+                {"session": "s", "agent": "b"},
+                {"session": "s", "user": "c"},
+            )
+        ]
+
+    def test_a_generator_inside_another_has_the_names_of_both(self) -> None:
+        def inner() -> Iterator[dict[str, str]]:
+            with attributed(feature="x"):
+                yield current_attribution()
+                yield current_attribution()
+
+        def outer() -> Iterator[dict[str, str]]:
+            with attributed(user="a"):
+                yield from inner()
+                for each in inner():  # noqa: UP028 - both forms
+                    yield each
+
+        assert list(outer()) == [{"user": "a", "feature": "x"}] * 4
+
+    async def test_one_block_object_serves_several_tasks(self) -> None:
+        block, entered = attributed(feature="x"), [asyncio.Event(), asyncio.Event()]
+
+        async def first() -> dict[str, str]:
+            with block:
+                entered[0].set()
+                await entered[1].wait()
+            return current_attribution()
+
+        async def second(other: asyncio.Task[dict[str, str]]) -> list[dict[str, str]]:
+            await entered[0].wait()
+            with block:
+                entered[1].set()
+                after = await other
+                inside = current_attribution()
+            return [after, inside, current_attribution()]
+
+        found = await second(asyncio.create_task(first()))
+        assert found == [{}, {"feature": "x"}, {}]
+
+    def test_a_block_that_was_left_elsewhere_says_nothing_more(self) -> None:
+        def stream() -> Iterator[str]:
+            with attributed(user="a"):
+                yield "first"
+
+        items: Any = stream()
+        next(items)
+        contextvars.copy_context().run(items.close)
+        assert current_attribution() == {}
+        with attributed(feature="x"):
+            assert current_attribution() == {"feature": "x"}
+
     def test_a_generator_read_in_other_threads_keeps_its_block(self) -> None:
         def stream() -> Iterator[str]:
             with attributed(user="a"):

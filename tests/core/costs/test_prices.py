@@ -148,6 +148,54 @@ def test_unlisted_models_are_unpriced_and_never_free(book, model):
         book.rates(model)
 
 
+@pytest.mark.parametrize(
+    ("model", "host"),
+    [
+        ("deepseek-r1", "deepseek"),
+        ("mixtral-8x7b", "mistral"),
+        ("mistral-7b", "mistral"),
+        ("mistral-nemo", "mistral"),
+        ("llama-3.3-70b-versatile", "groq"),
+        ("gpt-oss-120b", "cerebras"),
+    ],
+)
+def test_open_weights_have_no_price_without_who_serves_them(book, model, host):
+    with pytest.raises(UnpricedError, match="open weights"):
+        book.cost(MILLION, model, at=NOW)
+    assert book.rates(model, provider=host, at=NOW).input > 0
+
+
+@pytest.mark.parametrize("provider", [None, "openai", "azure"])
+@pytest.mark.parametrize("model", ["gpt-oss-20b", "openai/gpt-oss-120b"])
+def test_a_resellers_price_is_not_the_developers(book, provider, model):
+    """OpenAI does not serve gpt-oss; the list has OpenRouter's price under its name."""
+    with pytest.raises(UnpricedError):
+        book.cost(MILLION, model, provider=provider)
+    assert book.cost(MILLION, "openai/gpt-oss-120b", provider="openrouter") > 0
+
+
+@pytest.mark.parametrize("model", ["open-mistral-7b", "ministral-8b-latest", "gpt-chat-latest"])
+def test_names_of_a_developers_own_api_need_no_provider(book, model):
+    assert book.cost(MILLION, model) > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [
+        ("gpt-4o-search-preview", "openai"),
+        ("gpt-4o-mini-search-preview", "openai"),
+        ("gpt-4o-mini-search-preview-2025-03-11", "azure"),
+        ("gpt-4o-search-preview-2025-03-11", None),
+        ("gpt-5-search-api", "openai"),
+        ("openai/gpt-4o-mini-search-preview", "openrouter"),
+    ],
+)
+def test_a_model_that_always_searches_has_a_fee_that_no_list_has(book, model, provider):
+    bill = book.bill(MILLION, model, provider=provider)
+    assert bill.cost is None
+    assert bill.known > 0
+
+
 def test_a_provider_is_not_guessed_from_a_similar_name(book):
     for provider in ("my-openai-proxy", "ollama", "vllm", "unknown"):
         with pytest.raises(UnpricedError, match=provider):
@@ -169,6 +217,7 @@ def test_a_provider_is_not_guessed_from_a_similar_name(book):
         ("anthropic-bedrock", "anthropic.claude-3-haiku-20240307-v1:0", "0.25"),
         ("bedrock_converse", "claude-3-haiku-20240307", "0.25"),
         ("google_anthropic_vertex", "claude-haiku-4-5@20251001", "1"),
+        ("anthropicvertex", "claude-3-5-sonnet-v2@20241022", "3"),
         ("fireworks", "accounts/fireworks/models/deepseek-v3p2", "0.56"),
         ("groq", "openai/gpt-oss-120b", "0.15"),
         ("azure", "gpt-35-turbo", "0.5"),

@@ -430,6 +430,7 @@ def test_a_cost_that_cannot_be_right_is_not_believed(cost: object) -> None:
         ({"service_tier": "on_demand"}, "standard"),
         ({"service_tier": "performance"}, "other"),
         ({"response": {"service_tier": "priority"}}, "priority"),
+        ({"service_tier": {"type": "flex"}}, "flex"),
         ({"serviceTier": {"type": "flex"}}, "flex"),
         ({"serviceTier": {"type": "reserved"}}, "other"),
         ({"metadata": {"serviceTier": {"type": "priority"}}}, "priority"),

@@ -6,6 +6,7 @@ import decimal
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -259,3 +260,25 @@ def test_what_is_beside_the_requests_is_in_the_dollars_only():
     plain = json.loads(json.dumps(summary.as_dict()))
     assert plain["embeddings"]["cost"] == 3.0
     assert plain["by_price_source"]["provider"]["requests"] == 1
+
+
+def test_a_measurement_compares_answers_whose_baseline_is_known() -> None:
+    """A failed attempt is no request, and a hit of a model without a price saves nothing known."""
+
+    def call(number: int, **changes: Any) -> CallRecord:
+        dollar = Decimal(1)
+        fields: dict[str, Any] = {"cost": dollar, "baseline_cost": dollar, "usage": Usage()}
+        group = {"held_out": False, "bucket": 3, "baseline_model": "m"}
+        return CallRecord(id=str(number), time=AT, model="m", **{**fields, **group, **changes})
+
+    unpriced_hit = {"hit_strategy": "cache.exact", "cost": Decimal(0), "baseline_cost": None}
+    summary = summarise(
+        [
+            call(1),
+            call(2, status="error", cost=Decimal("0.5"), baseline_cost=Decimal("0.5")),
+            call(3, **unpriced_hit),
+            call(4, cost=None, baseline_cost=None),
+        ]
+    )
+    found = summary.by_bucket[False, 3]
+    assert (found.requests - found.unpriced, found.cost) == (1, Decimal("1.5"))

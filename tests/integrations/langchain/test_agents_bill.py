@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, TypedDict
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from langchain.agents import create_agent
@@ -335,3 +335,20 @@ def test_nobody_puts_a_call_on_anothers_run(
     forged: Any = {"run": str(victim), "run_id": str(victim), "subrun": str(victim)}
     model.invoke("Hi", {"callbacks": [costs], "metadata": forged})
     assert costs.by_run(victim).requests == 1
+
+
+def test_a_config_used_again_loses_no_call_and_keeps_no_user(
+    server: FakeOpenAI, chat: Chat, costs: CostCallbackHandler
+) -> None:
+    model, again = chat(), CostCallbackHandler(costs.ledger)
+    chain = RunnableLambda(lambda text: model.invoke(text).text)
+    config: Any = {"run_id": uuid4(), "callbacks": [costs, again]}
+    for user in ("a", "b"):
+        with attributed(user=user):
+            model.invoke("Hi", config)
+            chain.invoke("Hi", {**config, "run_id": UUID(int=7)})
+    records = list(costs.ledger.records())
+    assert len(records) == len(server.billed) == 4
+    assert spent(records) == bill_of(server)
+    assert Counter(r.tags["user"] for r in records) == {"a": 2, "b": 2}
+    assert costs.by_run(UUID(int=7)).requests == costs.by_run(config["run_id"]).requests == 2

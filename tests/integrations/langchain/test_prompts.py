@@ -33,7 +33,7 @@ from pydantic import Field, ValidationError
 from langchain_llm_optimizers import CostCallbackHandler, PassageCompressor, PromptOptimizer
 from langchain_llm_optimizers.messages import METADATA_KEY
 from langchain_llm_optimizers.middleware import PromptMiddleware
-from llm_optimizers.costs import Ledger
+from llm_optimizers.costs import HoldoutGroup, Ledger
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import ContextBudget, History, RequestOptimizer
 
@@ -286,6 +286,10 @@ async def test_retrieved_documents_are_cut_to_a_budget() -> None:
     assert all(d.metadata["source"] == f"{d.id}.txt" for d in kept)
     assert await compressor.acompress_documents(docs, query) == kept
     assert docs == documents()
+    with HoldoutGroup(0.5).assign("u0") as group:
+        assert group.held_out
+        assert compressor.compress_documents(docs, query) is docs
+        assert await compressor.acompress_documents(docs, query) is docs
     whole = PassageCompressor(max_tokens=10_000).compress_documents(docs, query)
     assert all(a is b for a, b in zip(whole, docs, strict=True))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, LLMResult
 
-from langchain_llm_optimizers.usage import reported_by, reported_by_result
+from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
+from langchain_llm_optimizers.usage import counted_once, reported_by, reported_by_result
 from llm_optimizers.costs import Usage
+from support.fakes import StreamingFake
 
 PLAIN = Usage(input_tokens=100, output_tokens=10)
 COUNTS: dict[str, Any] = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110}
@@ -44,6 +48,60 @@ def test_different_counts_of_chunks_are_not_a_sum_either() -> None:
         "completion_tokens": 8,
     }
     assert reported_by(message).usage == PLAIN
+
+
+class WholeUsageInEachChunk(StreamingFake):
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for count, chunk in enumerate(super()._stream(*args, **kwargs), 1):
+            counts = UsageMetadata(input_tokens=100, output_tokens=count, total_tokens=100 + count)
+            chunk.message = chunk.message.model_copy(update={"usage_metadata": counts})
+            yield chunk
+
+
+def test_a_whole_usage_in_each_chunk_counts_once() -> None:
+    costs = CostCallbackHandler()
+    model = CachedChatModel(WholeUsageInEachChunk(model="gpt-4o"), HybridCache())
+    chunks = list(model.stream("How do I reset it?", {"callbacks": [costs]}))
+    list(model.stream("How do I reset it?", {"callbacks": [costs]}))
+    called, hit = costs.ledger.records()
+    assert (called.usage.input_tokens, called.usage.output_tokens) == (100, len(chunks))
+    assert hit.saved == called.cost
+
+
+def test_a_broken_stream_with_a_whole_usage_in_each_chunk_counts_once() -> None:
+    costs = CostCallbackHandler()
+    with pytest.raises(ConnectionError):
+        list(
+            WholeUsageInEachChunk(model="gpt-4o", breaks_after=3).stream(
+                "How?", {"callbacks": [costs]}
+            )
+        )
+    (record,) = costs.ledger.records()
+    assert record.usage.input_tokens == 100
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [(100, 1), (0, 9)],  # Anthropic's first and last event
+        [(100, 0), (0, 4), (0, 6)],  # Gemini's, made into differences by its integration
+        [(100, 6), (100, 4)],
+        [(60, 2), (40, 8)],
+        [(100, 10)],
+    ],
+)
+def test_usages_of_parts_add_up(counts: list[tuple[int, int]]) -> None:
+    chunks = [
+        AIMessageChunk(
+            "",
+            usage_metadata=UsageMetadata(
+                input_tokens=sent, output_tokens=said, total_tokens=sent + said
+            ),
+        )
+        for sent, said in counts
+    ]
+    whole = AIMessageChunk("", usage_metadata=COUNTS)
+    assert counted_once(whole, chunks) is whole
 
 
 def test_names_that_langchain_joined_are_read_once() -> None:

@@ -454,6 +454,64 @@ async def test_a_stream_inside_a_stream_counts_once(costs: CostEventHandler, at_
     assert all(record.usage.output_tokens == 3 for record in found)
 
 
+class BreaksOff(LocalLLM):
+    @llm_completion_callback()
+    def stream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> Generator[CompletionResponse, None, None]:
+        yield CompletionResponse(text="all", delta="all")
+        yield CompletionResponse(text="all of", delta=" of")
+        raise ConnectionError
+
+
+@pytest.mark.parametrize("method", ["astream_chat", "astream_complete"])
+async def test_a_stream_inside_a_stream_that_breaks_off_counts_once(
+    costs: CostEventHandler, method: str
+) -> None:
+    with pytest.raises(ConnectionError):
+        async for _ in await getattr(BreaksOff(), method)(
+            QUESTION if method == "astream_chat" else "How?"
+        ):
+            pass
+    (record,) = await asyncio.to_thread(records, costs)
+    assert record.status == "error"
+    assert record.usage.output_tokens == 2
+
+
+@pytest.mark.parametrize("method", ["astream_chat", "astream_complete"])
+async def test_a_stream_inside_a_stream_that_is_left_counts_once(
+    costs: CostEventHandler, method: str
+) -> None:
+    stream = await getattr(LocalLLM(), method)(QUESTION if method == "astream_chat" else "How?")
+    await anext(stream)
+    await stream.aclose()
+    del stream
+    gc.collect()
+    await asyncio.sleep(0)
+    (record,) = await asyncio.to_thread(records, costs)
+    assert record.status == "abandoned"
+    assert record.usage.output_tokens == 1
+
+
+@pytest.mark.parametrize("deltas", [["one"], ["word "] * 20])
+def test_deltas_of_a_broken_stream_count_without_a_text(
+    costs: CostEventHandler, deltas: list[str]
+) -> None:
+    """LlamaIndex's Anthropic has the text of its message only when a part of it is complete."""
+
+    class Deltas(LocalLLM):
+        @llm_completion_callback()
+        def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> Any:
+            for delta in deltas:
+                yield CompletionResponse(text="", delta=delta)
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        list(Deltas().stream_complete("How?"))
+    (record,) = records(costs)
+    assert record.usage.output_tokens >= len(deltas)
+
+
 def test_one_reply_for_several_calls_counts_for_each(costs: CostEventHandler) -> None:
     class Constant(LocalLLM):
         _reply = CompletionResponse(text="all of it")

@@ -19,6 +19,7 @@ from llama_index_llm_optimizers import (
     PromptCompressor,
     PromptOptimizingLLM,
 )
+from llm_optimizers.costs import HoldoutGroup
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.prompts import History, RequestOptimizer, Summariser, TokenCounter
 from support.llama_fakes import FakeLLM, HashEmbedding
@@ -187,6 +188,16 @@ def test_nodes_are_cut_to_what_answers_and_originals_do_not_change() -> None:
     assert [n.node.get_content() for n in given] == FACTS
     assert found[0].node.node_id == given[1].node.node_id
     assert found[0].score == 0.5
+
+
+def test_nodes_of_a_held_out_question_stay() -> None:
+    given = nodes()
+    with HoldoutGroup(0.5).assign("u0") as group:
+        found = PromptCompressor(max_tokens=14).postprocess_nodes(
+            given, query_str="When does the Paris office close on Fridays?"
+        )
+    assert group.held_out
+    assert found == given
 
 
 def test_metadata_counts_unless_the_llm_does_not_see_it() -> None:
