@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -147,3 +149,16 @@ def test_a_wrong_contract_fails_the_report_with_its_file(path, tmp_path):
     result = run(path, "--prices", file)
     assert result.exit_code == 1
     assert "prices.toml: `the file: hours`" in result.output
+
+
+def test_a_report_does_not_wait_for_what_other_subcommands_import(path):
+    code = (
+        "import sys; from llm_optimizers.cli import main; import atexit; "
+        "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); main()"
+    )
+    command = [sys.executable, "-c", code, "report", str(path), "--json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)["requests"] == 30
+    loaded = set(done.stderr.split())
+    assert "llm_optimizers.cli.report" in loaded
+    assert not loaded & {"openai", "llm_optimizers.cli.replay", "llm_optimizers.caching"}
