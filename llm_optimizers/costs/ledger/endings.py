@@ -22,7 +22,7 @@ __all__ = ["KnownWriters", "known_writers", "write_before_signals_end"]
 
 _SHORT_S = 1.0
 _SIGNAL_S = 2.0
-_EXIT_S = 6.0  # more than a writer tries before it gives up
+_EXIT_S = 70.0  # more than a writer tries before it gives up
 _KNOWN_S = 1.0  # for a lock that is only held for microseconds
 _STOPPING = ("SIGTERM", "SIGHUP")
 

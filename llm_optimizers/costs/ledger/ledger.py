@@ -69,12 +69,12 @@ class Ledger(WarmsUp, PickledAsArguments):
 
     What is recorded is in the file within 0.2 seconds: a thread writes many records at once. It
     also writes before the process forks, exits or is ended by SIGTERM or SIGHUP, and for `flush`,
-    `close` and everything that reads. While 1,000 records wait, a thread that records waits for
-    them, so that a killed process loses no more; an event loop never waits.
+    `close` and everything that reads. While 900 records wait, a thread that records waits for
+    them, so that a killed process loses few; an event loop never waits.
 
     While the store is locked, full, read-only, damaged or away, up to 10,000 records wait for it,
-    and are still tried for a second after `close` or the end of the process (five while it is
-    locked). `dropped` counts those that were lost.
+    and are still tried for a second after `close` or the end of the process (while it is locked,
+    for five in which no other process writes). `dropped` counts those that were lost.
 
     With `keep_days` older calls are deleted once a day, an hour of them at a time, after something
     was written. Reports keep the sums of whole hours; single calls and the sums of runs are
@@ -255,7 +255,8 @@ class Ledger(WarmsUp, PickledAsArguments):
         In an event loop call it, `summary` and `close` in a thread, as with all that reads a file.
 
         Raises:
-            StoreError: the store fails or has been locked for five seconds; records wait for it.
+            StoreError: the store fails, or has been locked for five seconds in which nobody wrote;
+                records wait for it.
         """
         _raise(self._writer.wait())
 

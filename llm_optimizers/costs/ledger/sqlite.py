@@ -82,6 +82,10 @@ class SQLiteLedgerStore:
         """See `LedgerStore`."""
         self._database.open()
 
+    def last_change(self) -> object:
+        """See `LedgerStore`."""
+        return self._database.last_change()
+
     def write(self, entries: Sequence[Entry], *, wait: float) -> None:
         """See `LedgerStore`."""
         notes = [rows.note_values(entry) for entry in entries if isinstance(entry, LedgerNote)]

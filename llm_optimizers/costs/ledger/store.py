@@ -62,6 +62,9 @@ class LedgerStore(Protocol):
     def open(self) -> None:
         """Open it now and check it."""
 
+    def last_change(self) -> object:
+        """Return what differs once anybody has written; None if that cannot be seen."""
+
     def write(self, entries: Sequence[Entry], *, wait: float) -> None:
         """Append all entries in one transaction, or none of them.
 

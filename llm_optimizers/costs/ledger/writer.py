@@ -28,7 +28,8 @@ _PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _LAST_PAUSE_S = 0.2
 _LAST_TRIES_S = 1.0  # after `close`, or once the main thread has ended
-_LAST_LOCKED_S = 5.0  # another process's lock ends sooner or later
+_LAST_LOCKED_S = 5.0  # with a lock, while no other process writes
+_LONGEST_S = 60.0  # while others write and this process does not
 _IDLE_S = 1.0
 
 
@@ -73,6 +74,9 @@ class LedgerWriter:
         self._stands_for_entry = False  # a function that is called and has added none yet
         self._pause_s = _PAUSE_S
         self._gives_up_at: float | None = None
+        self._gives_up_last = 0.0
+        self._last_change: object = None
+        self._in_turn = False  # others wrote between the last two tries
 
     @property
     def closed(self) -> bool:
@@ -212,7 +216,9 @@ class LedgerWriter:
             except Exception:  # noqa: BLE001 - one of the entries is the reason
                 self._write_separately()
         except StoreError as error:
-            if self._buffer.fail(error, began):
+            before, self._last_change = self._last_change, self._store.last_change()
+            self._in_turn = isinstance(error, BusyError) and before != self._last_change
+            if self._buffer.fail(error, began, in_turn=self._in_turn):
                 self._outcome.broken(error)
             return False
         self._pause_s, self._gives_up_at = _PAUSE_S, None
@@ -246,6 +252,9 @@ class LedgerWriter:
             return
         if self._gives_up_at is None:
             self._gives_up_at = now + (_LAST_LOCKED_S if locked else _LAST_TRIES_S)
+            self._gives_up_last = now + _LONGEST_S
+        elif self._in_turn:
+            self._gives_up_at = min(now + _LAST_LOCKED_S, self._gives_up_last)
         if now < self._gives_up_at:
             self._buffer.pause(_LOCKED_PAUSE_S if locked else _LAST_PAUSE_S)
             return
