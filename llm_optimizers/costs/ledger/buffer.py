@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from llm_optimizers.costs.ledger.endings import process_ends
 from llm_optimizers.costs.ledger.store import Entry
 from llm_optimizers.effects import in_event_loop
 from llm_optimizers.errors import BusyError, StoreError
@@ -32,7 +33,7 @@ _ROOM_S = 5.0  # for which a thread waits for room while nothing gets written
 _LITTLE_S = 0.02  # for which it waits then, so that the buffer fills up slowly
 _LOCKED_S = 5.0  # for which a reader waits for a lock while no other process writes
 _LONGEST_S = 60.0  # for which anybody waits while others write and this process does not
-_LOOK_S = 0.05  # between two looks whether the main thread has ended
+_LOOK_S = 0.05  # between two looks whether the process ends
 
 
 class EntryBuffer:
@@ -54,6 +55,7 @@ class EntryBuffer:
         self._left = threading.Condition(self.lock)  # those who wait for the writer
         self._queue: deque[Entry | Made] = deque()
         self._added = self._ended = self._wanted = 0
+        self._last: int | None = None  # the last one before the process began to end
         self._oldest_at = self._progress_at = self._asked_at = 0.0
         self._trouble: StoreError | None = None
         self._trouble_since = self._tried_at = 0.0
@@ -70,8 +72,22 @@ class EntryBuffer:
 
     @property
     def ending(self) -> bool:
-        """Whether the ledger is closed or the main thread has ended: nothing is put off then."""
-        return self.closed or not threading.main_thread().is_alive()
+        """Whether the ledger is closed or the process ends: nothing is put off then."""
+        return self.closed or process_ends()
+
+    def has_ended(self) -> bool:
+        """Return whether all is written that was added before the process began to end.
+
+        So is what somebody waits for. Daemons may go on adding, and the process must not wait for
+        them.
+        """
+        with self.lock:
+            if self.closed or not process_ends():
+                self._last = None
+                return False
+            if self._last is None:
+                self._last = self._added
+            return self._ended >= max(self._last, self._wanted)
 
     def add(self, entry: Entry | Made) -> None:
         """Add an entry; while 900 wait, a thread waits for room and an event loop does not.
@@ -206,8 +222,9 @@ class EntryBuffer:
         return True
 
     def _wait_for_room(self) -> None:
-        last = time.monotonic() + _LONGEST_S
-        while self.waiting >= _FULL and not self.closed:
+        # Event loops may keep it full: one group is waited for, which makes room for many threads.
+        last, before = time.monotonic() + _LONGEST_S, self._ended
+        while self.waiting >= _FULL and self._ended == before and not self.closed:
             left = min(self._progress_at + _ROOM_S, last) - time.monotonic()
             fails = self._trouble is not None and not isinstance(self._trouble, BusyError)
             if fails:

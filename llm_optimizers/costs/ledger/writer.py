@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llm_optimizers.costs.ledger.buffer import EntryBuffer, Made
-from llm_optimizers.costs.ledger.endings import known_writers
+from llm_optimizers.costs.ledger.endings import WriterThread, known_writers, process_ends
 from llm_optimizers.costs.ledger.store import Entry, LedgerStore
 from llm_optimizers.costs.records import CallRecord, LedgerNote
 from llm_optimizers.errors import BusyError, StoreError
@@ -27,7 +27,7 @@ _LOCKED_PAUSE_S = 0.01  # between two tries, so that readers in this process get
 _PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _LAST_PAUSE_S = 0.2
-_LAST_TRIES_S = 1.0  # after `close`, or once the main thread has ended
+_LAST_TRIES_S = 1.0  # after `close`, or once the process ends
 _LAST_LOCKED_S = 5.0  # with a lock, while no other process writes
 _LONGEST_S = 60.0  # while others write and this process does not
 _IDLE_S = 1.0
@@ -135,9 +135,9 @@ class LedgerWriter:
         with self._buffer.lock:
             if self._thread is not None:
                 return
-            # No daemon: the interpreter then waits at its end until the entries are written, also
-            # in a child of `multiprocessing`, which runs no hooks at its exit.
-            thread = threading.Thread(target=self._run, name="ledger")
+            if threading.current_thread().daemon and process_ends():
+                return  # the process would never end; the hook at its exit has this written
+            thread = WriterThread(target=self._run, name="ledger")
             self._thread = thread if known_writers.threads_can_start else None
             try:
                 if self._thread is not None:
@@ -178,7 +178,8 @@ class LedgerWriter:
         """Have entries to write; False if there are none, and the thread is to end."""
         if not (self._entries or self._taken):
             with self._buffer.lock:
-                self._taken.extend(self._buffer.take(idle=idle))
+                if not self._buffer.has_ended():
+                    self._taken.extend(self._buffer.take(idle=idle))
                 if not self._taken:
                     self._thread = None
                     return False

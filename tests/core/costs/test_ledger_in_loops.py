@@ -285,8 +285,8 @@ def test_a_subclass_sees_every_record(path, in_loop):
 
 
 def test_a_ledger_that_closes_waits_for_its_turn_while_others_write(path, monkeypatch):
-    monkeypatch.setattr("llm_optimizers.costs.ledger.writer._LAST_LOCKED_S", 0.3)
-    monkeypatch.setattr("llm_optimizers.costs.ledger.buffer._LOCKED_S", 0.3)
+    monkeypatch.setattr("llm_optimizers.costs.ledger.writer._LAST_LOCKED_S", 1.0)
+    monkeypatch.setattr("llm_optimizers.costs.ledger.buffer._LOCKED_S", 1.0)
     ledger = Ledger(path)
     ledger.record(make_record("first"))
     ledger.flush()
@@ -305,7 +305,7 @@ def test_a_ledger_that_closes_waits_for_its_turn_while_others_write(path, monkey
         thread = threading.Thread(target=end)
         thread.start()
         for number in range(12):  # the other process writes again and again, with hardly a gap
-            thread.join(0.1)
+            thread.join(0.15)
             other.execute("INSERT INTO words (kind, text, hash) VALUES ('x', 'x', ?)", (number,))
             other.execute("COMMIT")
             other.execute("BEGIN IMMEDIATE")
