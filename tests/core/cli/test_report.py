@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -162,3 +163,13 @@ def test_a_report_does_not_wait_for_what_other_subcommands_import(path):
     loaded = set(done.stderr.split())
     assert "llm_optimizers.cli.report" in loaded
     assert not loaded & {"openai", "llm_optimizers.cli.replay", "llm_optimizers.caching"}
+
+
+def test_json_of_many_rows_is_one_line(path):
+    assert len(run(path, "--json").output.splitlines()) > 100
+    with Ledger(path) as ledger:
+        first = next(ledger.records())
+        for number in range(1_000):
+            ledger.record(replace(first, id=f"more-{number}", tags={"user": f"more-{number}"}))
+    (line,) = run(path, "--json").output.splitlines()
+    assert len(json.loads(line)["by_tag"]["user"]) == 1_015
