@@ -146,7 +146,8 @@ def test_closing_ends_the_thread_that_writes(path):
     assert len(in_file(path)) == 10
 
 
-def test_reading_waits_for_a_lock_and_then_says_what_holds_it(path):
+def test_reading_waits_for_a_lock_and_then_says_what_holds_it(path, monkeypatch):
+    monkeypatch.setattr("llm_optimizers.costs.ledger.buffer._LOCKED_S", 0.5)
     ledger = Ledger(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
