@@ -30,12 +30,13 @@ from llm_optimizers.arguments import (
     with_methods,
 )
 from llm_optimizers.costs.ledger.endings import known_writers, write_before_signals_end
-from llm_optimizers.costs.ledger.fields import micros
+from llm_optimizers.costs.ledger.fields import micros, tags
 from llm_optimizers.costs.ledger.losses import Losses
 from llm_optimizers.costs.ledger.opening import store_at
 from llm_optimizers.costs.ledger.retention import Retention
 from llm_optimizers.costs.ledger.store import Stored
 from llm_optimizers.costs.ledger.unpriced import UnpricedModels
+from llm_optimizers.costs.ledger.words import RUN
 from llm_optimizers.costs.ledger.writer import LedgerWriter
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
@@ -291,10 +292,10 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> Iterator[tuple[CallRecord | None, bool]]:
         """Iterate over the calls, each with whether its row is damaged."""
         first, last = _period(since, until)
-        optional(text, "run", run)
+        stored = None if run is None else tags({RUN: text("run", run)})[RUN]
 
         def page(seen: int) -> Sequence[Stored[CallRecord]]:
-            return self._store.calls(seen, since=first, until=last, most=_PAGE, run=run)
+            return self._store.calls(seen, since=first, until=last, most=_PAGE, run=stored)
 
         return self._read(page)
 

@@ -395,3 +395,11 @@ def test_a_summary_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         store.open()
         other.execute("BEGIN IMMEDIATE")
         assert kept(store) == wanted
+
+
+@pytest.mark.parametrize("run", ["\ud800", "x" * 3_000, "a\0b", "0", "sk-proj-" + "Ab3" * 20])
+def test_a_run_is_found_by_the_name_that_the_app_gave_it(tmp_path: Path, run: str) -> None:
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.record(record("one", tags={"run": run}))
+        ledger.record(record("two", tags={"run": "other"}))
+        assert ledger.by_run(run).requests == 1
