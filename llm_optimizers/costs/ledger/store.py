@@ -56,6 +56,10 @@ class LedgerStore(Protocol):
         """What messages call it."""
 
     @property
+    def try_s(self) -> float:
+        """For how many seconds one try to write waits for other writers."""
+
+    @property
     def path(self) -> Path | None:
         """Its file, None if there is none."""
 

@@ -22,7 +22,6 @@ from llm_optimizers.forks import renew_in_children
 
 __all__ = ["LedgerWriter", "Outcome"]
 
-_TRY_S = 0.1  # for one try to get the file's lock
 _LOCKED_PAUSE_S = 0.01  # between two tries, so that readers in this process get the connection
 _PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
@@ -228,7 +227,7 @@ class LedgerWriter:
         return True
 
     def _write(self, count: int) -> None:
-        self._store.write(self._entries[:count], wait=_TRY_S)
+        self._store.write(self._entries[:count], wait=self._store.try_s)
         del self._entries[:count]
         self._buffer.end(count)
 

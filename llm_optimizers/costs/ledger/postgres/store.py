@@ -33,7 +33,6 @@ __all__ = ["PostgresLedgerStore"]
 T = TypeVar("T")
 
 _LONG_S = 600.0  # to add up all calls of a ledger
-_TURN_S = 2.0
 
 
 class PostgresLedgerStore:
@@ -54,6 +53,7 @@ class PostgresLedgerStore:
     """
 
     path: Path | None = None
+    try_s = 2.0  # writers take turns in the order they came: a shorter try loses its place
 
     def __init__(
         self, url: str, *, wait: float = 1.0, seconds: float = SECONDS, create: bool = True
@@ -77,9 +77,7 @@ class PostgresLedgerStore:
         return None
 
     def write(self, entries: Sequence[Entry], *, wait: float) -> None:
-        """See `LedgerStore`; other writers are waited for longer than `wait`."""
-        # They take turns in the order they came: a try that ends early loses its place.
-        wait = max(wait, _TURN_S)
+        """See `LedgerStore`."""
         notes = [note_row(each) for each in entries if isinstance(each, LedgerNote)]
         calls = [call_row(each) for each in entries if not isinstance(each, LedgerNote)]
 
