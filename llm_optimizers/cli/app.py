@@ -1,32 +1,72 @@
-"""The root of the command: registers every subcommand, each defined in its own file."""
+"""The root of the command: names every subcommand, each defined in its own file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.main import get_group
 
-from llm_optimizers.cli.audit_prompts import audit_prompts
-from llm_optimizers.cli.demo import demo
-from llm_optimizers.cli.examples import examples
-from llm_optimizers.cli.ledger import ledger
-from llm_optimizers.cli.prices import prices
-from llm_optimizers.cli.queue import queue
-from llm_optimizers.cli.replay import replay_log
-from llm_optimizers.cli.report import report
-from llm_optimizers.cli.router import router
 from llm_optimizers.cli.running import Commands
 
 __all__ = ["app"]
 
+_STYLE: Final = "markdown"
+_SUBCOMMANDS = {
+    "demo": "demo:demo",
+    "replay": "replay:replay_log",
+    "prices": "prices:prices",
+    "report": "report:report",
+    "audit-prompts": "audit_prompts:audit_prompts",
+    "examples": "examples:examples",
+    "ledger": "ledger:ledger",
+    "router": "router:router",
+    "queue": "queue:queue",
+}
+"""For each subcommand its module in this folder, and there its function or group."""
+
+
+class _Subcommands(Mapping[str, Any]):
+    """The subcommands by name; each is imported when it is used, since all take a second."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, _, attribute = _SUBCOMMANDS[name].partition(":")
+        found = getattr(import_module(f"{__package__}.{module}"), attribute)
+        alone = typer.Typer(rich_markup_mode=_STYLE)
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=name)
+        else:
+            alone.command(name)(found)
+        return get_group(alone).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_SUBCOMMANDS)
+
+    def __len__(self) -> int:
+        return len(_SUBCOMMANDS)
+
+
+class _Root(Commands):
+    """The root, which imports the subcommand that is used."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": _Subcommands()})
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer passes it
+        """Return the names without importing what they stand for."""
+        return list(_SUBCOMMANDS)
+
+
 app = typer.Typer(
     name="llm-optimizers",
-    cls=Commands,
+    cls=_Root,
     help="See what your LLM calls cost, and how much caching, routing, shorter prompts and "
     "batching save.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=_STYLE,
     pretty_exceptions_enable=False,
 )
 
@@ -47,14 +87,3 @@ def root(
     ] = False,
 ) -> None:
     """See what your LLM calls cost and how much of it could be saved."""
-
-
-app.command()(demo)
-app.command("replay")(replay_log)
-app.command()(prices)
-app.command()(report)
-app.command("audit-prompts")(audit_prompts)
-app.command()(examples)
-app.add_typer(ledger, name="ledger")
-app.add_typer(router, name="router")
-app.add_typer(queue, name="queue")

@@ -227,15 +227,18 @@ def _merged(name: str, made: Merged, *, dry_run: bool) -> str:
 
 
 def _rows(store: LedgerStore) -> tuple[int, int]:
-    """Read every row; return how many there are and how many are damaged."""
+    """Read every row that is there now; return how many they are and how many are damaged."""
     rows = damaged = 0
     counts = store.counts()
-    with progress_bar("reading", counts.calls + sum(counts.notes.values())) as progress:
-        for pages in (pages_of_calls(store), pages_of_notes(store)):
+    calls, notes = counts.calls, sum(counts.notes.values())
+    with progress_bar("reading", calls + notes) as progress:
+        for pages, end in ((pages_of_calls(store), calls), (pages_of_notes(store), calls + notes)):
             for page in pages:
                 rows += len(page)
                 damaged += sum(each.damaged for each in page)
                 progress(rows)
+                if rows >= end:  # an app may write faster than this reads
+                    break
     return rows, damaged
 
 

@@ -27,6 +27,7 @@ from llm_optimizers.shown import shown
 __all__ = ["report"]
 
 _SHOWN = 10
+_READ_BY_PEOPLE = 1_000  # rows; more JSON is written on one line, in a third of the time
 
 
 def report(
@@ -82,7 +83,9 @@ def report(
             extra["true_effect"] = effect.as_dict()
         if contract is not None:
             extra["fixed_costs"] = {model: float(dollars) for model, dollars in fixed.items()}
-        print_json({**summary.as_dict(), **extra}, indent=2)
+        many = sum(map(len, summary.by_tag.values())) > _READ_BY_PEOPLE
+        indent = None if many else 2
+        print_json({**summary.as_dict(), **extra}, indent=indent)
         return
     screen = console()
     for table in _tables(summary, top or _SHOWN):

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Literal
 
-from llm_optimizers.connections.files import Identity, inherited, size_of
+from llm_optimizers.connections.files import Identity, Place, inherited, size_of
 from llm_optimizers.connections.forks import at_fork
 from llm_optimizers.connections.opening import BUSY, Opened, Opener, code_of, database_path
 from llm_optimizers.connections.paths import advice_for
@@ -152,6 +152,10 @@ class Database:
                 yield connection
             self._give_some_back(connection)
             self._keep_log_small(connection)
+
+    def last_change(self) -> Identity | None:
+        """Return what differs once any process has written to the file; None in memory."""
+        return None if self.path is None else Place.of(self.path).content()
 
     def open(self) -> None:
         """Open the file now and check it."""

@@ -1,7 +1,7 @@
 """The buffer between the code that records and the thread that writes.
 
 Who records only adds to a queue, so no caller waits for a disk or a server. One writer takes what
-waits, up to 1,000 entries at once, as soon as half of that waits, somebody waits for it, or the
+waits, up to 900 entries at once, as soon as half of that waits, somebody waits for it, or the
 oldest entry is a tenth of a second old.
 """
 
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from llm_optimizers.costs.ledger.endings import process_ends
 from llm_optimizers.costs.ledger.store import Entry
 from llm_optimizers.effects import in_event_loop
 from llm_optimizers.errors import BusyError, StoreError
@@ -25,13 +26,14 @@ Made: TypeAlias = Callable[[], None]
 
 MAX_WAITING = 10_000
 """Entries that may wait while they cannot be written; an entry is about a kilobyte."""
-_FULL = 1_000  # entries with which a thread waits, so that a killed process loses no more
+_FULL = 900  # entries with which a thread waits; a killed process loses no more than 1,000
 _MANY = _FULL // 2  # are written at once: others come in while they are written
 _GATHER_S = 0.1  # so that a lone entry is in the file within 0.2 seconds
 _ROOM_S = 5.0  # for which a thread waits for room while nothing gets written
 _LITTLE_S = 0.02  # for which it waits then, so that the buffer fills up slowly
-_LOCKED_S = 5.0  # for which a reader waits for another process's lock
-_LOOK_S = 0.05  # between two looks whether the main thread has ended
+_LOCKED_S = 5.0  # for which a reader waits for a lock while no other process writes
+_LONGEST_S = 60.0  # for which anybody waits while others write and this process does not
+_LOOK_S = 0.05  # between two looks whether the process ends
 
 
 class EntryBuffer:
@@ -53,6 +55,7 @@ class EntryBuffer:
         self._left = threading.Condition(self.lock)  # those who wait for the writer
         self._queue: deque[Entry | Made] = deque()
         self._added = self._ended = self._wanted = 0
+        self._last: int | None = None  # the last one before the process began to end
         self._oldest_at = self._progress_at = self._asked_at = 0.0
         self._trouble: StoreError | None = None
         self._trouble_since = self._tried_at = 0.0
@@ -69,14 +72,28 @@ class EntryBuffer:
 
     @property
     def ending(self) -> bool:
-        """Whether the ledger is closed or the main thread has ended: nothing is put off then."""
-        return self.closed or not threading.main_thread().is_alive()
+        """Whether the ledger is closed or the process ends: nothing is put off then."""
+        return self.closed or process_ends()
+
+    def has_ended(self) -> bool:
+        """Return whether all is written that was added before the process began to end.
+
+        So is what somebody waits for. Daemons may go on adding, and the process must not wait for
+        them.
+        """
+        with self.lock:
+            if self.closed or not process_ends():
+                self._last = None
+                return False
+            if self._last is None:
+                self._last = self._added
+            return self._ended >= max(self._last, self._wanted)
 
     def add(self, entry: Entry | Made) -> None:
-        """Add an entry; while 1,000 wait, a thread waits for room and an event loop does not.
+        """Add an entry; while 900 wait, a thread waits for room and an event loop does not.
 
-        Once nothing has been written for five seconds a thread waits for 20 milliseconds only, and
-        not at all if the store fails for another reason than a lock.
+        Once nobody has written for five seconds a thread waits for 20 milliseconds only, and not at
+        all if the store fails for another reason than a lock.
 
         Raises:
             StoreError: the ledger is closed, or too many entries wait.
@@ -127,12 +144,17 @@ class EntryBuffer:
         """Note that the store works."""
         self._trouble = None
 
-    def fail(self, error: StoreError, tried_at: float) -> bool:
-        """Note that a try to write, begun at `tried_at`, failed; return if it is the first one."""
+    def fail(self, error: StoreError, tried_at: float, *, in_turn: bool) -> bool:
+        """Note that a try to write, begun at `tried_at`, failed; return if it is the first one.
+
+        `in_turn`: other processes have written since the last try, so this one's turn comes.
+        """
         with self.lock:
             first = self._trouble is None
-            if first:
+            if first or in_turn:
                 self._trouble_since = tried_at
+            if in_turn:
+                self._progress_at = tried_at
             self._trouble, self._tried_at = error, tried_at
             self._left.notify_all()
             return first
@@ -156,7 +178,8 @@ class EntryBuffer:
         """Wait until all that was added so far is written or lost.
 
         Return why it is not: the error of a try that began after the call, or after five seconds
-        that another process has the file locked; or because `seconds` have passed.
+        that another process has the file locked, in which nobody wrote; or because `seconds` have
+        passed.
         """
         if not self.waiting:
             return None
@@ -194,12 +217,15 @@ class EntryBuffer:
         if self._trouble is None or self._tried_at < began:
             return False
         if isinstance(self._trouble, BusyError):
-            return time.monotonic() - max(self._trouble_since, began) >= _LOCKED_S
+            now = time.monotonic()
+            return now - max(self._trouble_since, began) >= _LOCKED_S or now - began >= _LONGEST_S
         return True
 
     def _wait_for_room(self) -> None:
-        while self.waiting >= _FULL and not self.closed:
-            left = self._progress_at + _ROOM_S - time.monotonic()
+        # Event loops may keep it full: one group is waited for, which makes room for many threads.
+        last, before = time.monotonic() + _LONGEST_S, self._ended
+        while self.waiting >= _FULL and self._ended == before and not self.closed:
+            left = min(self._progress_at + _ROOM_S, last) - time.monotonic()
             fails = self._trouble is not None and not isinstance(self._trouble, BusyError)
             if fails:
                 return

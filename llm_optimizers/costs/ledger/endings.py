@@ -18,11 +18,17 @@ from llm_optimizers.connections.forks import first_at_fork
 from llm_optimizers.errors import StoreError
 from llm_optimizers.forks import ProcessLock
 
-__all__ = ["KnownWriters", "known_writers", "write_before_signals_end"]
+__all__ = [
+    "KnownWriters",
+    "WriterThread",
+    "known_writers",
+    "process_ends",
+    "write_before_signals_end",
+]
 
 _SHORT_S = 1.0
 _SIGNAL_S = 2.0
-_EXIT_S = 6.0  # more than a writer tries before it gives up
+_EXIT_S = 70.0  # more than a writer tries before it gives up
 _KNOWN_S = 1.0  # for a lock that is only held for microseconds
 _STOPPING = ("SIGTERM", "SIGHUP")
 
@@ -37,6 +43,23 @@ class _Writer(Protocol):
     def fails(self) -> bool: ...
 
     def wait(self, seconds: float | None = None) -> StoreError | None: ...
+
+
+class WriterThread(threading.Thread):
+    """A thread that writes.
+
+    It is no daemon: the interpreter then waits at its end until the entries are written, also in a
+    child of `multiprocessing`, which runs no hooks at its exit.
+    """
+
+
+def process_ends() -> bool:
+    """Return whether the process ends: nothing but daemons and writers runs any more."""
+    main = threading.main_thread()
+    return not main.is_alive() and all(
+        each is main or each.daemon or isinstance(each, WriterThread)
+        for each in threading.enumerate()
+    )
 
 
 class KnownWriters:

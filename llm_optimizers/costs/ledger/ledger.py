@@ -29,7 +29,7 @@ from llm_optimizers.arguments import (
     with_methods,
 )
 from llm_optimizers.costs.ledger.endings import known_writers, write_before_signals_end
-from llm_optimizers.costs.ledger.fields import micros
+from llm_optimizers.costs.ledger.fields import micros, tags
 from llm_optimizers.costs.ledger.losses import Losses
 from llm_optimizers.costs.ledger.opening import store_at
 from llm_optimizers.costs.ledger.pages import PAGE, pages
@@ -37,6 +37,7 @@ from llm_optimizers.costs.ledger.retention import Retention
 from llm_optimizers.costs.ledger.rollups import ALWAYS
 from llm_optimizers.costs.ledger.store import Stored
 from llm_optimizers.costs.ledger.unpriced import UnpricedModels
+from llm_optimizers.costs.ledger.words import RUN
 from llm_optimizers.costs.ledger.writer import LedgerWriter
 from llm_optimizers.costs.prices.book import PriceBook
 from llm_optimizers.costs.records import JSON, CallRecord, LedgerNote, RecordSource
@@ -68,12 +69,12 @@ class Ledger(WarmsUp, PickledAsArguments):
 
     What is recorded is in the file within 0.2 seconds: a thread writes many records at once. It
     also writes before the process forks, exits or is ended by SIGTERM or SIGHUP, and for `flush`,
-    `close` and everything that reads. While 1,000 records wait, a thread that records waits for
-    them, so that a killed process loses no more; an event loop never waits.
+    `close` and everything that reads. While 900 records wait, a thread that records waits for
+    them, so that a killed process loses few; an event loop never waits.
 
     While the store is locked, full, read-only, damaged or away, up to 10,000 records wait for it,
-    and are still tried for a second after `close` or the end of the process (five while it is
-    locked). `dropped` counts those that were lost.
+    and are still tried for a second after `close` or the end of the process (while it is locked,
+    for five in which no other process writes). `dropped` counts those that were lost.
 
     With `keep_days` older calls are deleted once a day, an hour of them at a time, after something
     was written. Reports keep the sums of whole hours; single calls and the sums of runs are
@@ -254,7 +255,8 @@ class Ledger(WarmsUp, PickledAsArguments):
         In an event loop call it, `summary` and `close` in a thread, as with all that reads a file.
 
         Raises:
-            StoreError: the store fails or has been locked for five seconds; records wait for it.
+            StoreError: the store fails, or has been locked for five seconds in which nobody wrote;
+                records wait for it.
         """
         _raise(self._writer.wait())
 
@@ -284,10 +286,10 @@ class Ledger(WarmsUp, PickledAsArguments):
     ) -> Iterator[tuple[CallRecord | None, bool]]:
         """Iterate over the calls, each with whether its row is damaged."""
         first, last = _period(since, until)
-        optional(text, "run", run)
+        stored = None if run is None else tags({RUN: text("run", run)})[RUN]
 
         def page(seen: int) -> Sequence[Stored[CallRecord]]:
-            return self._store.calls(seen, since=first, until=last, most=PAGE, run=run)
+            return self._store.calls(seen, since=first, until=last, most=PAGE, run=stored)
 
         return self._read(page)
 

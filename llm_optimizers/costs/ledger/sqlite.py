@@ -72,6 +72,8 @@ _SELECT_NOTES = (
 class SQLiteLedgerStore:
     """See `LedgerStore`; `wait` is the number of seconds to wait for another process."""
 
+    try_s = 0.1  # readers in this process wait meanwhile
+
     def __init__(self, path: str | os.PathLike[str] | None, *, wait: float) -> None:
         self._database = Database(path, SCHEMA, wait=wait, undecodable_as_bytes=True)
 
@@ -88,6 +90,10 @@ class SQLiteLedgerStore:
     def open(self) -> None:
         """See `LedgerStore`."""
         self._database.open()
+
+    def last_change(self) -> object:
+        """See `LedgerStore`."""
+        return self._database.last_change()
 
     def write(self, entries: Sequence[Entry], *, wait: float) -> None:
         """See `LedgerStore`."""

@@ -55,11 +55,18 @@ class LedgerStore(Protocol):
         """What messages call it."""
 
     @property
+    def try_s(self) -> float:
+        """For how many seconds one try to write waits for other writers."""
+
+    @property
     def path(self) -> Path | None:
         """Its file, None if there is none."""
 
     def open(self) -> None:
         """Open it now and check it."""
+
+    def last_change(self) -> object:
+        """Return what differs once anybody has written; None if that cannot be seen."""
 
     def write(self, entries: Sequence[Entry], *, wait: float) -> None:
         """Append all entries in one transaction, or none of them.

@@ -40,8 +40,12 @@ _TEXT = frozenset(
 
 
 def _column(name: str) -> str:
+    if name == "kind":
+        return "kind DEFAULT 'answer'"
     if name in _UNTYPED:
         return name
+    if name in _NEW_NUMBERS:
+        return f"{name} INTEGER DEFAULT 0"
     kind = "TEXT" if name in _TEXT else "REAL" if name in _REAL else "INTEGER"
     return f"{name} {kind}"
 
@@ -86,6 +90,10 @@ def _readable(column: str) -> str:
 
 
 _HOUR = f"({{0}}.time - (({{0}}.time % {HOUR}) + {HOUR}) % {HOUR}) / {HOUR}"  # rounded down
+_RUN_IN_TAGS = (
+    "CASE WHEN {0}tags LIKE '%\"run\"%' AND json_valid({0}tags) AND json_type({0}tags, '$.run') = "
+    "'text' THEN json_extract({0}tags, '$.run') END"
+)
 _CALLS = f"CREATE TABLE calls (seq INTEGER PRIMARY KEY, {', '.join(map(_column, COLUMNS))})"
 _TABLES = (
     _CALLS,
@@ -109,6 +117,10 @@ _TABLES = (
         WHEN EXISTS (SELECT 1 FROM calls WHERE id = new.id OR seq = new.seq) BEGIN
         DELETE FROM hours WHERE pruned = 0 AND hour IN
         (SELECT {_HOUR.format("calls")} FROM calls WHERE id = new.id OR seq = new.seq); END""",  # noqa: S608
+    # A process of an earlier release that had the file open before goes on inserting.
+    f"""CREATE TRIGGER calls_of_before AFTER INSERT ON calls
+        WHEN new.run IS NULL AND new.tags LIKE '{{%"run"%' BEGIN
+        UPDATE calls SET run = {_RUN_IN_TAGS.format("new.")} WHERE seq = new.seq; END""",  # noqa: S608
     f"CREATE VIEW readable_calls AS SELECT seq, {', '.join(map(_readable, COLUMNS))} FROM calls",  # noqa: S608
 )
 _NOTES = (
@@ -126,13 +138,10 @@ def _to_version_2(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE calls RENAME TO old_calls")
     for statement in _TABLES:
         connection.execute(statement)
-    copied = ["packed(id)", *_OLD_COLUMNS[1:], *("0" for _ in _NEW_NUMBERS), "'answer'"]
-    run = """CASE WHEN tags LIKE '%"run"%' AND json_valid(tags)
-        AND json_type(tags, '$.run') = 'text'
-        THEN json_extract(tags, '$.run') END"""
     connection.execute(
-        f"INSERT INTO calls (seq, {', '.join((*_OLD_COLUMNS, *_NEW_NUMBERS, 'kind', RUN))}) "  # noqa: S608
-        f"SELECT seq, {', '.join(copied)}, {run} FROM old_calls"
+        f"INSERT INTO calls (seq, {', '.join(_OLD_COLUMNS)}, {RUN}) "  # noqa: S608
+        f"SELECT seq, packed(id), {', '.join(_OLD_COLUMNS[1:])}, {_RUN_IN_TAGS.format('')} "
+        "FROM old_calls"
     )
     connection.execute("DROP TABLE old_calls")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llm_optimizers.costs.ledger.buffer import EntryBuffer, Made
-from llm_optimizers.costs.ledger.endings import known_writers
+from llm_optimizers.costs.ledger.endings import WriterThread, known_writers, process_ends
 from llm_optimizers.costs.ledger.store import Entry, LedgerStore
 from llm_optimizers.costs.records import CallRecord, LedgerNote
 from llm_optimizers.errors import BusyError, StoreError
@@ -22,13 +22,13 @@ from llm_optimizers.forks import renew_in_children
 
 __all__ = ["LedgerWriter", "Outcome"]
 
-_TRY_S = 0.1  # for one try to get the file's lock
 _LOCKED_PAUSE_S = 0.01  # between two tries, so that readers in this process get the connection
 _PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _LAST_PAUSE_S = 0.2
-_LAST_TRIES_S = 1.0  # after `close`, or once the main thread has ended
-_LAST_LOCKED_S = 5.0  # another process's lock ends sooner or later
+_LAST_TRIES_S = 1.0  # after `close`, or once the process ends
+_LAST_LOCKED_S = 5.0  # with a lock, while no other process writes
+_LONGEST_S = 60.0  # while others write and this process does not
 _IDLE_S = 1.0
 
 
@@ -73,6 +73,9 @@ class LedgerWriter:
         self._stands_for_entry = False  # a function that is called and has added none yet
         self._pause_s = _PAUSE_S
         self._gives_up_at: float | None = None
+        self._gives_up_last = 0.0
+        self._last_change: object = None
+        self._in_turn = False  # others wrote between the last two tries
 
     @property
     def closed(self) -> bool:
@@ -131,9 +134,9 @@ class LedgerWriter:
         with self._buffer.lock:
             if self._thread is not None:
                 return
-            # No daemon: the interpreter then waits at its end until the entries are written, also
-            # in a child of `multiprocessing`, which runs no hooks at its exit.
-            thread = threading.Thread(target=self._run, name="ledger")
+            if threading.current_thread().daemon and process_ends():
+                return  # the process would never end; the hook at its exit has this written
+            thread = WriterThread(target=self._run, name="ledger")
             self._thread = thread if known_writers.threads_can_start else None
             try:
                 if self._thread is not None:
@@ -174,7 +177,8 @@ class LedgerWriter:
         """Have entries to write; False if there are none, and the thread is to end."""
         if not (self._entries or self._taken):
             with self._buffer.lock:
-                self._taken.extend(self._buffer.take(idle=idle))
+                if not self._buffer.has_ended():
+                    self._taken.extend(self._buffer.take(idle=idle))
                 if not self._taken:
                     self._thread = None
                     return False
@@ -212,7 +216,9 @@ class LedgerWriter:
             except Exception:  # noqa: BLE001 - one of the entries is the reason
                 self._write_separately()
         except StoreError as error:
-            if self._buffer.fail(error, began):
+            before, self._last_change = self._last_change, self._store.last_change()
+            self._in_turn = isinstance(error, BusyError) and before != self._last_change
+            if self._buffer.fail(error, began, in_turn=self._in_turn):
                 self._outcome.broken(error)
             return False
         self._pause_s, self._gives_up_at = _PAUSE_S, None
@@ -221,7 +227,7 @@ class LedgerWriter:
         return True
 
     def _write(self, count: int) -> None:
-        self._store.write(self._entries[:count], wait=_TRY_S)
+        self._store.write(self._entries[:count], wait=self._store.try_s)
         del self._entries[:count]
         self._buffer.end(count)
 
@@ -246,6 +252,9 @@ class LedgerWriter:
             return
         if self._gives_up_at is None:
             self._gives_up_at = now + (_LAST_LOCKED_S if locked else _LAST_TRIES_S)
+            self._gives_up_last = now + _LONGEST_S
+        elif self._in_turn:
+            self._gives_up_at = min(now + _LAST_LOCKED_S, self._gives_up_last)
         if now < self._gives_up_at:
             self._buffer.pause(_LOCKED_PAUSE_S if locked else _LAST_PAUSE_S)
             return

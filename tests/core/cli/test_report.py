@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -171,3 +173,26 @@ def test_held_out_calls_are_compared_by_request_or_by_user(tmp_path):
     wrong = run(path, "--held-out", "2")
     assert wrong.exit_code == 1
     assert "share" in wrong.output
+
+
+def test_a_report_does_not_wait_for_what_other_subcommands_import(path):
+    code = (
+        "import sys; from llm_optimizers.cli import main; import atexit; "
+        "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr)); main()"
+    )
+    command = [sys.executable, "-c", code, "report", str(path), "--json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)["requests"] == 30
+    loaded = set(done.stderr.split())
+    assert "llm_optimizers.cli.report" in loaded
+    assert not loaded & {"openai", "llm_optimizers.cli.replay", "llm_optimizers.caching"}
+
+
+def test_json_of_many_rows_is_one_line(path):
+    assert len(run(path, "--json").output.splitlines()) > 100
+    with Ledger(path) as ledger:
+        first = next(ledger.records())
+        for number in range(1_000):
+            ledger.record(replace(first, id=f"more-{number}", tags={"user": f"more-{number}"}))
+    (line,) = run(path, "--json").output.splitlines()
+    assert len(json.loads(line)["by_tag"]["user"]) == 1_015

@@ -257,6 +257,54 @@ print(found == ["first", *map(str, range(5_000)), "last"], ledger.dropped)
     assert shown.count("records wait in memory") == 1
 
 
+def test_a_process_ends_while_loops_in_daemon_threads_go_on_recording(path):
+    body = """
+import asyncio
+ledger = Ledger(sys.argv[1])
+begun = threading.Event()
+
+async def forever():
+    number = 0
+    while True:
+        ledger.record(make_record(f"daemon-{number}"))
+        number += 1
+        begun.set()
+        await asyncio.sleep(0)
+
+threading.Thread(target=lambda: asyncio.run(forever()), daemon=True).start()
+begun.wait()
+for number in range(3):
+    ledger.record(make_record(f"mine-{number}"))
+"""
+    assert ended(body, path)[0] == 0
+    assert {"mine-0", "mine-1", "mine-2", "daemon-0"} <= set(ids(path))
+
+
+@posix
+def test_an_app_whose_main_thread_has_ended_keeps_records_as_before(path):
+    body = """
+import resource
+ledger = Ledger(sys.argv[1])
+ledger.record(make_record("first"))
+ledger.flush()
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+def serve():
+    threading.main_thread().join()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, most))
+    for number in range(20):
+        ledger.record(make_record(number))
+    time.sleep(1.5)  # longer than a process that ends would try
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    print(len([*ledger.records()]), ledger.dropped)
+
+threading.Thread(target=serve).start()
+"""
+    status, shown = ended(body, path)
+    assert status == 0
+    assert "21 0\n" in shown
+
+
 def test_without_new_threads_a_store_that_fails_keeps_records(path, monkeypatch):
     path.write_bytes(b"This is no database, whatever its name says. " * 100)
 

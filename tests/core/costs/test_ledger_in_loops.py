@@ -146,7 +146,8 @@ def test_closing_ends_the_thread_that_writes(path):
     assert len(in_file(path)) == 10
 
 
-def test_reading_waits_for_a_lock_and_then_says_what_holds_it(path):
+def test_reading_waits_for_a_lock_and_then_says_what_holds_it(path, monkeypatch):
+    monkeypatch.setattr("llm_optimizers.costs.ledger.buffer._LOCKED_S", 0.5)
     ledger = Ledger(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -282,3 +283,35 @@ def test_a_subclass_sees_every_record(path, in_loop):
     assert sorted(seen) == ["given", "made"]
     assert in_file(path) == ["made", "given"]
     assert ledger.dropped == 0
+
+
+def test_a_ledger_that_closes_waits_for_its_turn_while_others_write(path, monkeypatch):
+    monkeypatch.setattr("llm_optimizers.costs.ledger.writer._LAST_LOCKED_S", 1.0)
+    monkeypatch.setattr("llm_optimizers.costs.ledger.buffer._LOCKED_S", 1.0)
+    ledger = Ledger(path)
+    ledger.record(make_record("first"))
+    ledger.flush()
+    errors = []
+
+    def end():
+        try:
+            ledger.flush()
+        except StoreError as error:
+            errors.append(error)
+        ledger.close()
+
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=60)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ledger.record(make_record("mine"))
+        thread = threading.Thread(target=end)
+        thread.start()
+        for number in range(12):  # the other process writes again and again, with hardly a gap
+            thread.join(0.15)
+            other.execute("INSERT INTO words (kind, text, hash) VALUES ('x', 'x', ?)", (number,))
+            other.execute("COMMIT")
+            other.execute("BEGIN IMMEDIATE")
+        other.execute("COMMIT")
+    thread.join()
+    assert not errors
+    assert ledger.dropped == 0
+    assert in_file(path) == ["first", "mine"]

@@ -361,6 +361,25 @@ def test_a_file_of_version_1_is_read_and_goes_on(tmp_path: Path) -> None:
         assert store.check(repair=False) == []
 
 
+def test_a_process_of_the_earlier_release_goes_on_writing(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(VERSION_1)
+        columns = [row[1] for row in old.execute("PRAGMA table_info(calls)")][1:]
+        row = old.execute(f"SELECT {', '.join(columns)} FROM calls WHERE seq = 17").fetchone()
+        with Ledger(path) as ledger:
+            assert ledger.summary().requests == 1_001
+            old.execute(
+                f"INSERT INTO calls ({', '.join(columns)}) VALUES (?{', ?' * (len(row) - 1)})",
+                ("late", *row[1:]),
+            )
+            old.commit()
+            found = ledger.summary()
+            assert (found.requests, found.damaged) == (1_002, 1)
+            assert found.cost == Decimal("3.5035")
+            assert ledger.by_run("r3").requests == 6
+
+
 def test_a_summary_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     with closing(SQLiteLedgerStore(path, wait=1)) as store:
@@ -376,3 +395,11 @@ def test_a_summary_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         store.open()
         other.execute("BEGIN IMMEDIATE")
         assert kept(store) == wanted
+
+
+@pytest.mark.parametrize("run", ["\ud800", "x" * 3_000, "a\0b", "0", "sk-proj-" + "Ab3" * 20])
+def test_a_run_is_found_by_the_name_that_the_app_gave_it(tmp_path: Path, run: str) -> None:
+    with Ledger(tmp_path / "l.db") as ledger:
+        ledger.record(record("one", tags={"run": run}))
+        ledger.record(record("two", tags={"run": "other"}))
+        assert ledger.by_run(run).requests == 1
