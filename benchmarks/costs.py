@@ -12,7 +12,7 @@ it is in the file, and what plain `sqlite3` takes for a row of 700 bytes in tran
 and of one. `file` writes all records, closes the ledger and measures its files; then it runs
 `llm-optimizers report FILE --json`, in a process of its own, and beside it a bare scan of the file.
 `load` lets 4 processes with 8 threads each record 10,000 times a thread without pause, and does the
-same again with one of them killed halfway, which has told in shared memory what it had recorded;
+same again with one of them killed halfway, which had counted in shared memory what it recorded;
 beside it the same threads with one commit for each record.
 """
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
-from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY, USED, core_message, said_in
+from langchain_llm_optimizers.counting import own_counter, said_in
+from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY, USED, core_message
 from langchain_llm_optimizers.usage import baseline_call_of, removed_of, reported_by
 from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
 from llm_optimizers.costs import Ledger, Usage
@@ -38,7 +39,6 @@ __all__ = [
     "count_run",
     "first_generations",
     "hit_mark",
-    "own_counter",
     "record_hit",
 ]
 
@@ -184,14 +184,6 @@ def _request_of(run: RunInfo) -> ChatRequest:
         params=run.params,
         completion=run.completion,
     )
-
-
-@cache
-def own_counter() -> TokenCounter:
-    """Loaded only if a provider reports no usage, which is rare."""
-    from llm_optimizers.prompts import TokenCounter
-
-    return TokenCounter()
 
 
 def hit_mark(generations: Sequence[Generation]) -> Mapping[str, Any] | None:

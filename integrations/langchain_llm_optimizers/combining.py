@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -87,12 +86,13 @@ class ModelCaller:
         self, text: str, answer: AIMessage, messages: Sequence[BaseMessage]
     ) -> BilledAnswer:
         """Return an answer with its usage, counted here if the provider reported none."""
-        billed = _billed_answer(text, answer)
-        if billed.share.alone not in (None, Usage()):
-            return billed
-        model = str(self._model._get_ls_params().get("ls_model_name") or "")
-        run = RunInfo(id="", started=datetime.now(UTC), messages=messages, model=model)
-        return _billed_answer(text, answer, count_run(None, run, [ChatGeneration(message=answer)]))
+
+        def count() -> Usage | None:
+            model = str(self._model._get_ls_params().get("ls_model_name") or "")
+            run = RunInfo(id="", started=datetime.now(UTC), messages=messages, model=model)
+            return count_run(None, run, [ChatGeneration(message=answer)])
+
+        return _billed_answer(text, answer).counted(count)
 
     def _structured_model(self, schema: str, count: int) -> Runnable[Any, Any]:
         """Return the model, with output limits raised for `count` answers, bound to the schema."""
@@ -108,14 +108,11 @@ class ModelCaller:
             return model  # The prompt also describes the JSON.
 
 
-def _billed_answer(text: str, message: AIMessage, counted: Usage | None = None) -> BilledAnswer:
+def _billed_answer(text: str, message: AIMessage) -> BilledAnswer:
     """Return the answer with its usage, and with what strategies inside the model did."""
     mark = hit_mark([ChatGeneration(message=message)])
     reported = reported_by(message) if mark is None else reported_by_mark(mark)
     served = None if mark is None else served_by_mark(mark)
-    if counted is not None:
-        reported = replace(reported, usage=counted, estimated=True)
-        served = None if served is None else replace(served, usage=counted, estimated=True)
     return BilledAnswer.of(
         text, reported=reported, inner_share=share_of(message), served=served, raw=message
     )

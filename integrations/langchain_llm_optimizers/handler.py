@@ -24,8 +24,8 @@ from langchain_llm_optimizers.account import (
     count_run,
     first_generations,
     hit_mark,
-    own_counter,
 )
+from langchain_llm_optimizers.counting import own_counter
 from langchain_llm_optimizers.hits import SERVED_RUNS
 from langchain_llm_optimizers.received import Received
 from langchain_llm_optimizers.run_tree import attribution_of, follow_runs
@@ -38,7 +38,7 @@ from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
-from llm_optimizers.costs.run_costs import TellsRunCosts
+from llm_optimizers.costs.run_costs import CostsByRun
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.pickling import PickledAsArguments
 from llm_optimizers.warming import WarmsUp, warm_up_all
@@ -75,7 +75,7 @@ class _Run:
     prompts: int = 1
 
 
-class CostCallbackHandler(TellsRunCosts, WarmsUp, PickledAsArguments, BaseCallbackHandler):
+class CostCallbackHandler(CostsByRun, WarmsUp, PickledAsArguments, BaseCallbackHandler):
     """Records what a LangChain app spends and saves.
 
     Example:

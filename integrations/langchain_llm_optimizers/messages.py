@@ -8,17 +8,15 @@ from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     BaseMessage,
     ChatMessage,
     ToolMessage,
 )
-from langchain_core.outputs import ChatGeneration, Generation
 
 from langchain_llm_optimizers.providers import ANSWER_FORMAT, Sent
 from langchain_llm_optimizers.state import with_previous_response
 from llm_optimizers.errors import ConfigurationError
-from llm_optimizers.fingerprint import compact_json, json_text
+from llm_optimizers.fingerprint import json_text
 from llm_optimizers.types import ChatRequest, Message, Part
 
 __all__ = [
@@ -28,7 +26,6 @@ __all__ = [
     "core_message",
     "request_of_messages",
     "request_of_prompt",
-    "said_in",
     "without_billing",
 ]
 
@@ -93,47 +90,6 @@ def core_message(message: BaseMessage) -> Message:
         tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
         name=message.name,
     )
-
-
-def said_in(generation: Generation) -> Message:
-    """Return all that a model wrote in an answer, also in one that broke off, to count its tokens.
-
-    Raises:
-        ConfigurationError: the content has a form that no chat model gives.
-    """
-    if not isinstance(generation, ChatGeneration):
-        return Message(role="assistant", content=generation.text)
-    message = generation.message
-    given = message.additional_kwargs
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    thoughts = given.get("reasoning_content")
-    texts = [given.get("refusal"), *([thoughts] if isinstance(thoughts, str) else ())]
-    return Message.from_openai(
-        {
-            "role": "assistant",
-            "content": [*(text for text in texts if text), *(each for each in blocks if each)],
-            "tool_calls": [{"function": each} for each in _calls_said(message)],
-        }
-    )
-
-
-def _calls_said(message: BaseMessage) -> list[Mapping[str, Any]]:
-    """Return name and arguments of an answer's calls, as the model wrote them as far as known."""
-    given = message.additional_kwargs
-    written = [call.get("function") for call in given.get("tool_calls") or ()]
-    written = [each for each in [*written, given.get("function_call")] if each]
-    if isinstance(message, AIMessageChunk) and message.tool_call_chunks:
-        chunks = message.tool_call_chunks
-        return [{"name": each["name"], "arguments": each["args"] or ""} for each in chunks]
-    if written or not isinstance(message, AIMessage):
-        return written
-    return [
-        {
-            "name": call["name"],
-            "arguments": compact_json(call["args"]),
-        }
-        for call in (*message.tool_calls, *message.invalid_tool_calls)
-    ]
 
 
 def request_of_messages(

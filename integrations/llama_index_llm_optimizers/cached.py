@@ -10,9 +10,9 @@ from typing import Any
 from llama_index.core.llms.llm import LLM
 from pydantic import Field, SerializeAsAny
 
-from llama_index_llm_optimizers.account import count_usage
 from llama_index_llm_optimizers.cache import A_CACHE, HybridCache
 from llama_index_llm_optimizers.call import ChatCall, ModelCall, Reply
+from llama_index_llm_optimizers.counting import count_usage
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.hits import achunks_of, chunks_of, serve_hit
 from llama_index_llm_optimizers.identity import identity_of_call, sampled

@@ -13,8 +13,9 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.llm import LLM
 
-from llama_index_llm_optimizers.account import count_usage, own_counter, text_of
+from llama_index_llm_optimizers.account import text_of
 from llama_index_llm_optimizers.call import ChatCall, CompletionCall, ModelCall, Reply
+from llama_index_llm_optimizers.counting import count_usage, own_counter
 from llama_index_llm_optimizers.messages import SHARE_KEY, request_of
 from llama_index_llm_optimizers.usage import hit_mark, reported_by, share_of
 from llama_index_llm_optimizers.wrappers import class_name_of, underlying_models
@@ -25,7 +26,6 @@ from llm_optimizers.batching.combining import (
     raised_limits,
 )
 from llm_optimizers.caching.answers import reported_by_mark, served_by_mark
-from llm_optimizers.costs import Usage
 from llm_optimizers.costs.context import CallContext, call_scope
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
@@ -65,11 +65,10 @@ def ask(llm: LLM, request: ChatRequest) -> BilledAnswer:
         for message in request.messages
     ]
     reply = llm.chat(messages, **settings)
-    billed = _billed_answer(reply)
-    if billed.share.alone not in (None, Usage()):
-        return billed
     name = llm.metadata.model_name
-    return _billed_answer(reply, count_usage(own_counter(), name, messages, settings, reply))
+    return _billed_answer(reply).counted(
+        lambda: count_usage(own_counter(), name, messages, settings, reply)
+    )
 
 
 def ask_shared(llm: LLM, request: ChatRequest) -> BilledAnswer:
@@ -78,17 +77,11 @@ def ask_shared(llm: LLM, request: ChatRequest) -> BilledAnswer:
         return ask(llm, request)
 
 
-def _billed_answer(reply: Reply, counted: Usage | None = None) -> BilledAnswer:
-    """Return the answer with its usage, and with what strategies inside the LLM did.
-
-    `counted` is its usage if the provider reported none.
-    """
+def _billed_answer(reply: Reply) -> BilledAnswer:
+    """Return the answer with its usage, and with what strategies inside the LLM did."""
     mark = hit_mark(reply)
     reported = reported_by(reply) if mark is None else reported_by_mark(mark)
     served = None if mark is None else served_by_mark(mark)
-    if counted is not None:
-        reported = replace(reported, usage=counted, estimated=True)
-        served = None if served is None else replace(served, usage=counted, estimated=True)
     return BilledAnswer.of(
         text_of(reply), reported=reported, inner_share=share_of(reply), served=served, raw=reply
     )

@@ -23,8 +23,8 @@ from llama_index_llm_optimizers.account import (
     call_of_embedding,
     call_of_hit,
     call_of_share,
-    count_usage,
 )
+from llama_index_llm_optimizers.counting import count_usage
 from llama_index_llm_optimizers.embedding_calls import EmbeddingCall, EmbeddingCalls
 from llama_index_llm_optimizers.embeddings import EmbeddingCacheHitEvent
 from llama_index_llm_optimizers.hits import CACHE_HIT, LLMCacheHitEvent
@@ -38,7 +38,7 @@ from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.ledger import checked_ledger
 from llm_optimizers.costs.open_calls import OpenCalls
 from llm_optimizers.costs.records import CallRecord, Status
-from llm_optimizers.costs.run_costs import TellsRunCosts
+from llm_optimizers.costs.run_costs import CostsByRun
 from llm_optimizers.events import Notice, emit
 from llm_optimizers.pickling.models import PickledWhole
 from llm_optimizers.prompts import TokenCounter
@@ -51,7 +51,7 @@ _STRUCTURED = "structured_llm"
 """Class name of LlamaIndex's own wrapper, whose calls are made by the LLM inside it."""
 
 
-class CostEventHandler(TellsRunCosts, WarmsUp, PickledWhole, BaseEventHandler):
+class CostEventHandler(CostsByRun, WarmsUp, PickledWhole, BaseEventHandler):
     """Records what a LlamaIndex app spends and saves.
 
     Example:

@@ -26,7 +26,6 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from llama_index_llm_optimizers.account import count_usage
 from llama_index_llm_optimizers.cache import A_CACHE, HybridCache
 from llama_index_llm_optimizers.call import (
     as_async_generator,
@@ -34,6 +33,7 @@ from llama_index_llm_optimizers.call import (
     astream_in_context,
     stream_in_context,
 )
+from llama_index_llm_optimizers.counting import count_usage
 from llama_index_llm_optimizers.hits import CACHE_HIT, announce_hit, chunks_of
 from llama_index_llm_optimizers.metering import UsageMeter, UsageTotal
 from llama_index_llm_optimizers.query_request import request_of_query, text_asked

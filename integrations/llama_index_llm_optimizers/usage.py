@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel
-
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.messages import ROUTING_KEY, SHARE_KEY, SHORTENED_KEY
 from llm_optimizers.caching.answers import CACHE_HIT
 from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
 from llm_optimizers.costs.pricing import RemovedTokens
 from llm_optimizers.costs.reports import Report
+from llm_optimizers.costs.usage.places import as_fields
 
 __all__ = [
     "ENDED",
@@ -56,23 +55,23 @@ def finish_reason_of(reply: Reply) -> str:
     Of a stream of Bedrock's LlamaIndex does not pass on the event with the reason, but the one with
     the counts, which comes after it.
     """
-    raw = _mapping(reply.raw)
+    raw = as_fields(reply.raw)
     if _is_bedrocks_event(raw):
-        return ENDED if "usage" in _mapping(raw.get("metadata")) else ""
+        return ENDED if "usage" in as_fields(raw.get("metadata")) else ""
     message = getattr(reply, "message", None)
     within = message.additional_kwargs if message is not None else {}
     reason = raw.get("stop_reason") or raw.get("stopReason") or within.get("stop_reason")
     for name in ("choices", "candidates"):
         options = raw.get(name)
         if isinstance(options, list | tuple) and options:
-            reason = reason or _mapping(options[0]).get("finish_reason")
-    for answer in (raw, _mapping(raw.get("response"))):
+            reason = reason or as_fields(options[0]).get("finish_reason")
+    for answer in (raw, as_fields(raw.get("response"))):
         # OpenAI's Responses API: cut off, filtered, failed; "completed" is a whole answer.
         if answer.get("status") in _RESPONSE_ENDS:
             reason = reason or answer["status"]
     if raw.get("type") == "error":
         reason = reason or "failed"
-    reason = reason or _mapping(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
+    reason = reason or as_fields(raw.get("delta")).get("stop_reason") or raw.get("done_reason")
     reason = reason or reply.additional_kwargs.get("finish_reason") or raw.get("finish_reason")
     return str(getattr(reason, "name", reason) or "").lower()
 
@@ -82,13 +81,13 @@ def gives_reasons(reply: Reply) -> bool:
 
     A stream of Bedrock's or of OpenAI's Responses has an event for it.
     """
-    raw = _mapping(reply.raw)
+    raw = as_fields(reply.raw)
     if _is_bedrocks_event(raw) or str(raw.get("type")).startswith("response."):
         return True
-    places = [raw, _mapping(raw.get("message")), _mapping(raw.get("delta"))]
+    places = [raw, as_fields(raw.get("message")), as_fields(raw.get("delta"))]
     for name in ("choices", "candidates"):
         options = raw.get(name)
-        places.extend(map(_mapping, options if isinstance(options, list | tuple) else ()))
+        places.extend(map(as_fields, options if isinstance(options, list | tuple) else ()))
     return any(name in place for name in _REASONS for place in places)
 
 
@@ -113,12 +112,3 @@ def hit_mark(reply: Reply) -> Mapping[str, Any] | None:
 def _is_bedrocks_event(raw: Mapping[str, Any]) -> bool:
     """Whether this is one event of a stream of Bedrock's."""
     return len(raw) == 1 and not _BEDROCK_EVENTS.isdisjoint(raw)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """Return a provider's object as a shallow mapping of its fields."""
-    if isinstance(value, Mapping):
-        return value
-    if isinstance(value, BaseModel):
-        return {**value.__dict__, **(value.model_extra or {})}
-    return {}

@@ -8,6 +8,7 @@ keys/         which requests are the same, and which may be matched by meaning
 plan.py       the steps of a cached call and a write
 lookups.py    the steps of a lookup
 stores/       where entries are stored: in memory, in an SQLite file
+memo.py       what was computed from the texts of entries, kept as long as they are
 matching/     whether two questions ask the same thing
 ownership.py  which stored row may answer a request
 in_flight/    identical calls at the same time are made once

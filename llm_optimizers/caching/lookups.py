@@ -3,9 +3,8 @@
     key → exact match → normalised match → nearest questions of the scope → matcher → hit
 
 Every failure of the store, index or embedder is caught here and counts as a miss; the executor
-announces it. A row is served
-only after it was compared with the request it would answer (`ownership`); a damaged or foreign one
-is dropped and counted.
+announces it. A row is served only after it was compared with the request it would answer
+(`ownership`); a damaged or foreign one is dropped and counted.
 """
 
 from __future__ import annotations

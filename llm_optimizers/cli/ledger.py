@@ -56,16 +56,17 @@ def prune(
         list[str] | None,
         typer.Option(help="Delete old notes of this kind too, such as label; may be repeated."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it nothing is.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete; without it, nothing is deleted.")
+    ] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Delete old calls; reports keep their sums. Without --yes, only say what would be deleted.
 
     Whole hours are deleted, one at a time, so an app may go on writing, and Ctrl-C stops at once:
     run it again for the rest. `report` shows the same totals, models and tags as before, as long as
-    its period begins and ends at full hours. What is gone are the single calls: `export`, the sums
-    of a run, and experiments no longer see them. Notes (labels, samples) stay unless --kind names
-    them.
+    its period begins and ends at full hours. The single calls are gone, for `export`, for the sums
+    of a run and for experiments. Notes (labels, samples) stay unless --kind names them.
 
     Example: `llm-optimizers ledger prune costs.sqlite --older-than 90d --yes`
     """
@@ -100,7 +101,7 @@ def merge_ledgers(
 ) -> None:
     """Copy all calls and notes of some ledgers into one; the sources stay as they are.
 
-    What the target has already is not copied again, so an interrupted merge is simply repeated. The
+    What the target has already is not copied again: after an interruption run it once more. The
     target may be in use. Sums of hours that a source has pruned cannot be copied, since nobody
     could tell whether the target holds them; the command says how many there are.
 
@@ -118,10 +119,10 @@ def merge_ledgers(
                 total = counts.calls + sum(counts.notes.values())
                 with progress_bar("merging", total) as progress:
                     made = merge(store, target, dry_run=dry_run, seen=seen, progress=progress)
-                results.append((_name(source), made))
+                results.append((shown(source), made))
     if as_json:
         parts = [{"source": name, **asdict(made)} for name, made in results]
-        print_json({"into": _name(into), "dry_run": dry_run, "sources": parts})
+        print_json({"into": shown(into), "dry_run": dry_run, "sources": parts})
         return
     for name, made in results:
         say(_merged(name, made, dry_run=dry_run))
@@ -137,8 +138,8 @@ def check(
 ) -> None:
     """Check a ledger: its file, every row, and that the sums kept by hour equal the calls.
 
-    Exits with 0 if everything is right (or was mended), with 1 if not. Damaged rows cannot be
-    mended: reports count what can be read of them. Without --repair nothing is changed.
+    Exits with 0 if everything is right (or was repaired), with 1 if not. Damaged rows cannot be
+    repaired: reports count what can be read of them. Without --repair nothing is changed.
 
     Example: `llm-optimizers ledger check costs.sqlite --repair`
     """
@@ -223,10 +224,6 @@ def _merged(name: str, made: Merged, *, dry_run: bool) -> str:
     if made.pruned_hours:
         parts.append(f"the sums of {made.pruned_hours:,} pruned hours stay in the source only")
     return "; ".join(parts)
-
-
-def _name(place: str) -> str:
-    return shown(place)
 
 
 def _rows(store: LedgerStore) -> tuple[int, int]:

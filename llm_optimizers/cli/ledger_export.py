@@ -16,7 +16,6 @@ from llm_optimizers.cli.ledger_places import (
     Place,
     Since,
     Until,
-    in_utc,
     ledger_to_read,
     progress_bar,
 )
@@ -61,7 +60,6 @@ def export(
     if as_json and out == _STDOUT:
         raise typer.BadParameter("--json prints the counts; give --out FILE for the calls")
     found = form or ("jsonl" if out.lower().endswith(_JSON_ENDS) else "csv")
-    first, last = in_utc(since), in_utc(until)
     written = damaged = 0
     with exit_on_error(), ledger_to_read(place) as store, _opened(out) as file:
         total = store.counts().calls
@@ -70,8 +68,8 @@ def export(
         with bar as progress:
             for record, is_damaged in exported(
                 store,
-                since=-ALWAYS if first is None else micros(first),
-                until=ALWAYS if last is None else micros(last),
+                since=-ALWAYS if since is None else micros(since),
+                until=ALWAYS if until is None else micros(until),
                 tags=tags,
                 progress=progress,
             ):

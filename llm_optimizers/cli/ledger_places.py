@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +17,26 @@ from llm_optimizers.costs import Ledger
 from llm_optimizers.costs.ledger.opening import store_at
 from llm_optimizers.costs.ledger.store import LedgerStore
 
-__all__ = ["FORMATS", "Place", "Since", "Until", "is_url", "ledger_to_change", "ledger_to_read",
-           "progress_bar", "same_place"]  # fmt: skip
+__all__ = [
+    "FORMATS",
+    "Place",
+    "Since",
+    "Until",
+    "account_to_read",
+    "is_url",
+    "ledger_to_change",
+    "ledger_to_read",
+    "progress_bar",
+    "same_place",
+]
 
-KIND = "cost ledger"
+_KIND = "cost ledger"
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 Place = Annotated[
-    str, typer.Argument(help="The ledger's file, or the URL of its PostgreSQL database.")
+    str,
+    typer.Argument(
+        metavar="LEDGER", help="The ledger's file, or the URL of its PostgreSQL database."
+    ),
 ]
 Since = Annotated[
     datetime | None, typer.Option(formats=FORMATS, help="Only calls from this time on, UTC.")
@@ -46,12 +59,7 @@ def ledger_to_read(place: str) -> Iterator[LedgerStore]:
     Raises:
         StoreError: there is none, or it cannot be read.
     """
-    if is_url(place):
-        with closing(store_at(None, place, wait=_WAIT_S, create=False)) as store:
-            store.open()
-            yield store
-        return
-    with copy_to_read(Path(place), KIND) as copy, closing(store_at(copy, None, wait=0)) as store:
+    with _unchanged(place) as where, closing(store_at(*where, wait=_WAIT_S, create=False)) as store:
         store.open()
         yield store
 
@@ -63,14 +71,22 @@ def account_to_read(place: str) -> Iterator[Ledger]:
     Raises:
         StoreError: there is none, or it cannot be read.
     """
-    if is_url(place):
-        with closing(store_at(None, place, wait=_WAIT_S, create=False)) as store:
-            store.open()
-        with Ledger(url=place) as account:
+    with _unchanged(place) as (path, url):
+        if url is not None:  # where there is no ledger, `Ledger` would make one
+            with closing(store_at(None, url, wait=_WAIT_S, create=False)) as store:
+                store.open()
+        with Ledger(path, url=url) as account:
             yield account
+
+
+@contextmanager
+def _unchanged(place: str) -> Iterator[tuple[Path | None, str | None]]:
+    """Yield the path of a copy of a file, or the URL of a server."""
+    if is_url(place):
+        yield None, place
         return
-    with copy_to_read(Path(place), KIND) as copy, Ledger(copy) as account:
-        yield account
+    with copy_to_read(Path(place), _KIND) as copy:
+        yield copy, None
 
 
 @contextmanager
@@ -82,7 +98,7 @@ def ledger_to_change(place: str, *, create: bool = False) -> Iterator[LedgerStor
     """
     url = place if is_url(place) else None
     if url is None and not create:
-        existing_file(Path(place), KIND)
+        existing_file(Path(place), _KIND)
     path = Path(place) if url is None else None
     with closing(store_at(path, url, wait=_WAIT_S, create=create)) as store:
         store.open()
@@ -114,8 +130,3 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     ) as bars:
         task = bars.add_task(what, total=total)
         yield lambda done: bars.update(task, completed=done)
-
-
-def in_utc(time: datetime | None) -> datetime | None:
-    """Return a time given on the command line, which is in UTC."""
-    return None if time is None else time.replace(tzinfo=UTC)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from llm_optimizers.cli.ledger_places import FORMATS
 from llm_optimizers.cli.output import AsJSON, cell, console, exit_on_error, print_json, say
 from llm_optimizers.costs import PriceBook, PriceQuote, Usage
 from llm_optimizers.costs.prices.bill import Bill, bill
@@ -54,7 +55,7 @@ def prices(
     at: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            formats=FORMATS,
             help="Show the price on that date, UTC. Default: now.",
         ),
     ] = None,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from llm_optimizers.cli.ledger_places import Place, account_to_read, is_url
+from llm_optimizers.cli.ledger_places import Place, Since, Until, account_to_read, is_url
 from llm_optimizers.cli.output import AsJSON, cell, console, exit_on_error, print_json
 from llm_optimizers.cli.prices import Contract, prices_of
 from llm_optimizers.cli.router import experiment_table
@@ -26,19 +26,14 @@ from llm_optimizers.shown import shown
 
 __all__ = ["report"]
 
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 _SHOWN = 10
 _READ_BY_PEOPLE = 1_000  # rows; more JSON is written on one line, in a third of the time
 
 
 def report(
     ledger: Place,
-    since: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Only calls from this time on, UTC.")
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Only calls before this time, UTC.")
-    ] = None,
+    since: Since = None,
+    until: Until = None,
     premium: Annotated[
         str | None, typer.Option(help="The expensive model whose share of requests to show.")
     ] = None,
@@ -49,7 +44,8 @@ def report(
         str | None, typer.Option(help="Only the calls of this run, such as an agent's.")
     ] = None,
     top: Annotated[
-        int | None, typer.Option(min=1, help=f"How many rows of a breakdown to show; {_SHOWN}.")
+        int | None,
+        typer.Option(min=1, help=f"How many rows of a breakdown to show; by default {_SHOWN}."),
     ] = None,
     contract: Contract = None,
     held_out: Annotated[
@@ -60,8 +56,8 @@ def report(
 ) -> None:
     """Show what the calls in a ledger cost, and what each strategy saved; changes nothing in it.
 
-    With `--prices`, the hours that your contract is paid by are shown beside: they are a fixed cost
-    of the period, which is in no call's cost.
+    With `--prices`, the hours that your contract pays for are shown too: they are a fixed cost of
+    the period, and in no call's cost.
 
     Example: `llm-optimizers report costs.sqlite --since 2026-11-01 --premium gpt-4o`
     """

@@ -3,13 +3,15 @@
 usage/          Usage: token counts and pieces, the same for every provider
 prices/         what a call costs on its date
 attribution.py  attributed: whose money a call was; aliases.py: what the field calls it
+runs.py         RunTree: the run, agent and step of each call; run_costs.py: what a run cost
 context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
 reports.py      Report: what a provider reports with an answer, whatever its format
 sound.py        whether a prompt has sound, which LangChain's counts of Gemini do not say
 failed.py       Failure: how far a failed call came, and so what of it is billed
 open_calls.py   OpenCalls: what has begun, recorded also if it is given up
-pricing.py      price_call: a call's cost, its baseline, and the savings between the two
+pricing.py      price_call: a call's cost, its baseline, and the savings between the two;
+                provider_cached.py: the baseline if the provider's own cache had helped it
 records.py      CallRecord, Saving, LedgerNote: what the ledger stores
 ledger/         Ledger: an append-only store of calls and notes
 amounts.py      what counts as an amount of dollars

@@ -9,11 +9,11 @@ from llm_optimizers.memos import of_word
 
 __all__ = ["ALIASES", "NAMES", "rank_of"]
 
-# Case, dots, dashes and underscores do not matter: `userId` is
-# `user_id`. From the documentation of LangSmith and LangGraph (`thread_id`, `session_id`,
-# `conversation_id`), Langfuse (`langfuse_…`), OpenTelemetry (`enduser.id`, `session.id`,
-# `service.name`, `gen_ai.…`), LiteLLM (`user_api_key_…`), Portkey (`_user`), Helicone
-# (`Helicone-…`), Traceloop (`traceloop.…`), Datadog (`ml_app`) and PostHog (`distinct_id`).
+# Case, dots, dashes and underscores do not matter: `userId` is `user_id`. From the documentation of
+# LangSmith and LangGraph (`thread_id`, `session_id`, `conversation_id`), Langfuse (`langfuse_…`),
+# OpenTelemetry (`enduser.id`, `session.id`, `service.name`, `gen_ai.…`), LiteLLM
+# (`user_api_key_…`), Portkey (`_user`), Helicone (`Helicone-…`), Traceloop (`traceloop.…`), Datadog
+# (`ml_app`) and PostHog (`distinct_id`).
 ALIASES: Mapping[str, str] = {
     "user": "user user_id user_name end_user end_user_id enduser.pseudo.id langfuse_user_id ls_user"
     " ls_user_id helicone-user-id user_api_key_end_user_id user_api_key_user_id"
@@ -47,13 +47,9 @@ _RANKS: Mapping[str, tuple[str, int]] = {
 
 
 @of_word(1_024)
-def _known(name: str) -> tuple[str, int] | None:
-    return _RANKS.get(_plain(name))
-
-
 def rank_of(name: str) -> tuple[str, int] | None:
     """Return the standard name that this stands for and its rank, None if it stands for none.
 
     Of several aliases of a name, the one with the lowest rank wins; the name itself has rank 0.
     """
-    return _known(name) if len(name) <= _LONGEST else None
+    return _RANKS.get(_plain(name)) if len(name) <= _LONGEST else None

@@ -38,8 +38,8 @@ __all__ = [
     "block_names",
     "current_attribution",
     "innermost_block",
+    "known_tenant",
     "names_of",
-    "wall",
 ]
 
 P = ParamSpec("P")
@@ -60,7 +60,7 @@ class attributed:  # noqa: N801 - used as a function is
     """Attribute the calls inside the block, across awaits and framework threads.
 
     A value is a text, a number, a UUID or an enum's member. None and an empty text mean that it is
-    not known, so that the block around keeps its say. `tags` are names of your own. As a decorator
+    not known; then that of the block around counts. `tags` are names of your own. As a decorator
     it holds for functions, coroutine functions and generator functions.
 
     Raises:
@@ -151,7 +151,7 @@ class attributed:  # noqa: N801 - used as a function is
 def current_attribution() -> dict[str, str]:
     """Return the names of the blocks around the running code, and its tenant."""
     names = block_names(innermost_block())
-    tenant = wall()
+    tenant = known_tenant()
     return {**names, "tenant": tenant} if tenant else names
 
 
@@ -178,7 +178,7 @@ def block_names(block: Scope[Names] | None, within: Scope[Names] | None = None) 
     return {name: value for names in reversed(chain) for name, value in names.items()}
 
 
-def wall() -> str:
+def known_tenant() -> str:
     """Return the tenant whose data the running code is kept to, "" if none is named or known."""
     try:
         return _text(enclosing_tenant()) or ""
@@ -187,7 +187,7 @@ def wall() -> str:
 
 
 def names_of(given: Mapping[Any, Any]) -> dict[str, str]:
-    """Return the standard names in a call's metadata or tags, and what else says something.
+    """Return the standard names in a call's metadata or tags, and all others with a value.
 
     Values that are no texts, numbers or ids are left out, as are those named as secrets. An alias
     that loses against another stays under its own name if its value is different.

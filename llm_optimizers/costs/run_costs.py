@@ -16,7 +16,7 @@ from llm_optimizers.costs.runs import is_in_run, roots_of, within_run
 from llm_optimizers.costs.summary import Summary
 from llm_optimizers.costs.tally import summarise
 
-__all__ = ["RunCosts", "TellsRunCosts"]
+__all__ = ["CostsByRun", "RunCosts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RunCosts:
         return self.summary().cost
 
     def _records(self) -> Iterator[CallRecord]:
-        """Find the records by an index; look at all only for a run that nothing is known of."""
+        """Find the records by an index; read all of them only if that finds none."""
         found = False
         for root in dict.fromkeys([self.id, *roots_of(self.id)]):
             for record in self.ledger.records(run=root):
@@ -51,8 +51,8 @@ class RunCosts:
             yield from (each for each in self.ledger.records() if is_in_run(each.tags, self.id))
 
 
-class TellsRunCosts:
-    """What a handler with a ledger can say of runs."""
+class CostsByRun:
+    """The costs of single runs, for a handler with a ledger."""
 
     @property
     def ledger(self) -> Ledger:

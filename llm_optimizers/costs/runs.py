@@ -6,8 +6,8 @@ since background work and streams go on after their run.
 
 The names of a call are those of the runs around it, from the outside in: the blocks that each was
 started in (`attribution.py`), then its own metadata. What a run only inherited says nothing new.
-The `run` of a call is its root, whatever its metadata says: otherwise anybody could put a call on
-another's bill.
+The `run` of a call is its root, whatever its metadata says: otherwise a client could put a call on
+another user's bill.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from llm_optimizers.costs.attribution import (
     Names,
     block_names,
     innermost_block,
+    known_tenant,
     names_of,
-    wall,
 )
 from llm_optimizers.forks import ProcessLock
 from llm_optimizers.holdout import Assignment, current_assignment
@@ -68,7 +68,7 @@ class Surroundings:
     @classmethod
     def read(cls) -> Surroundings:
         """Read them from the running code."""
-        return cls(innermost_block(), wall(), current_assignment())
+        return cls(innermost_block(), known_tenant(), current_assignment())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class _Run:
 
     def combine(self, own: dict[str, str]) -> None:
         """Add the names of this run's metadata to those of the runs around it."""
-        # The id of a run that somebody wrote into metadata says nothing.
+        # A run id in metadata counts for nothing: a client may have written it.
         own.pop("run", None)
         own.pop(SUBRUN, None)
         self.own, outer = own, self.parent
@@ -173,9 +173,8 @@ class RunTree:
     """The open runs, and those that ended a short time ago; safe to share between threads.
 
     `read` returns the names in what was given to a run. If the run around a run was never seen, its
-    id is taken for the root. With more than `most` open
-    runs the one that was used least recently is forgotten, so that a run that never ends costs
-    nothing.
+    id is taken for the root. With more than `most` open runs the least recently used one is
+    forgotten, so that runs which never end take no more memory.
     """
 
     def __init__(

@@ -20,10 +20,10 @@ from llm_optimizers.costs.prices.names import parse_model
 from llm_optimizers.costs.records import CallRecord
 from llm_optimizers.costs.summary import Breakdown, StrategySaving, Summary
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.costs.usage.places import MOST_STORED
 
 __all__ = ["BUCKET", "MODEL", "PRICED_BY", "REASON", "TAG", "Part", "Tally", "summarise"]
 
-_MOST = 2**63 - 1  # the largest count of a `Usage`
 _ZERO = Decimal(0)
 _NOTHING = Usage()
 _add = EXACT.add
@@ -211,9 +211,7 @@ class Tally:
         return Summary(
             requests=total.requests,
             hits=total.hits,
-            usage=Usage(
-                **dict(zip(Usage().as_dict(), (min(n, _MOST) for n in self.usage), strict=True))
-            ),
+            usage=self._usage(),
             cost=total.cost,
             baseline_cost=self.baseline,
             saved=total.saved,
@@ -237,6 +235,10 @@ class Tally:
             last=self.last,
             **{name: getattr(self, name) for name in _NUMBERS},
         )
+
+    def _usage(self) -> Usage:
+        counts = (min(count, MOST_STORED) for count in self.usage)
+        return Usage(**dict(zip(Usage().as_dict(), counts, strict=True)))
 
     def _comparable(self) -> Tally:
         strategies = {name: sums for name, sums in self.strategies.items() if sums[2]}

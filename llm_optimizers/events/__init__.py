@@ -7,10 +7,10 @@ Every part of the package says here what a person or a program outside may want 
 them writes a warning by itself. The log is one listener: it writes each `Notice` as a warning of
 the logger `event.component`, once.
 
-A listener is called at once, in the thread that emitted the event, and must be quick: the call of a
-model waits for it, in an event loop all of the loop. One that may wait (for a server, a file, a
-lock) belongs behind a queue: subscribe `queue.SimpleQueue().put` and read it in a thread of your
-own. What a listener raises reaches nobody: it is logged once, and the listener stays subscribed.
+A listener is called at once, in the thread that emitted the event, and must be quick: the model's
+call waits for it, and in an event loop the whole loop does. One that may wait (for a server, a
+file, a lock) belongs behind a queue: subscribe `queue.SimpleQueue().put` and read it in a thread of
+your own. What a listener raises is logged once and goes no further; the listener stays subscribed.
 
 kinds.py     the kinds of events
 channel.py   subscribe, emit

@@ -11,7 +11,6 @@ import threading
 import time
 from asyncio import CancelledError
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, overload
 
 from llm_optimizers.arguments import function, refuse
@@ -46,12 +45,7 @@ class Subscription:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def deliver(self, event: Event) -> None:
@@ -119,7 +113,7 @@ def _calling() -> set[Subscription]:
 
 
 def _change(change: Callable[[tuple[Subscription, ...]], tuple[Subscription, ...]]) -> None:
-    # As a new object: who is going through the old one needs no lock.
+    # A new object each time: code that iterates over the old one needs no lock.
     global _listeners
     with _changing:
         _listeners = _Listeners(change(_listeners.all))

@@ -97,9 +97,9 @@ class RecordsLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice(Event):
-    """Something that a person should read: a trouble, its end, a change.
+    """Something that a person should read: a failure, its end, a change.
 
-    `message` is what the log says. Of a `repeated` one it says nothing: the same was said before.
+    `message` is what the log says. It leaves out a `repeated` notice, which it has shown before.
     """
 
     message: str

@@ -9,7 +9,7 @@ from llm_optimizers.shown import safe_logger
 __all__ = ["install"]
 
 _EMITTER = 4
-"""The frame of whoever emitted the event: this one, the subscription, `emit`, the emitter."""
+"""The frame that emitted the event, after those of this module, the subscription and `emit`."""
 
 
 def install() -> None:

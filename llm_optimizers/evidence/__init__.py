@@ -6,6 +6,7 @@
     samples.py     a stored share of the requests, to be labelled later
     bounds.py      bounds on a rate, a mean and a mean loss, and the threshold that keeps one
     drift.py       detects requests that no longer look like the labelled ones
+    true_effect.py what strategies really save, against calls that were held out
 
 In the usual order: `SampleStore` stores requests, `shadow` sends them to every model and grades
 the answers with a `Comparison`, `label_problems` checks the labels, `safe_threshold` says how far

@@ -36,8 +36,8 @@ class BilledAnswer:
     """A model's answer to one call, with its billed usage; `raw` is the framework's object.
 
     `model` and `tier` are those that the provider reports, and `cost` what it says it billed, in
-    dollars, None if it does not say. `inner_share` describes the strategies
-    applied inside the called model; its `alone` is None if the call used what was billed.
+    dollars, None if it does not say. `inner_share` describes the strategies applied inside the
+    called model; its `alone` is None if the call used what was billed.
     """
 
     text: str
@@ -86,6 +86,17 @@ class BilledAnswer:
         """The share of a question that has the call to itself."""
         alone = self.usage if self.inner_share.alone is None else self.inner_share.alone
         return replace(self.inner_share, alone=alone)
+
+    def counted(self, count: Callable[[], Usage | None]) -> BilledAnswer:
+        """Return the answer with the usage that `count` returns, if its provider reported none."""
+        known = self.share.alone not in (None, Usage())
+        usage = None if known else count()
+        if usage is None:
+            return self
+        share = replace(self.inner_share, counted=True)
+        if share.served:
+            return replace(self, inner_share=replace(share, alone=usage))
+        return replace(self, usage=usage, inner_share=share)
 
 
 AskModel: TypeAlias = Callable[[ChatRequest], BilledAnswer]

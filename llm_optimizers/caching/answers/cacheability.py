@@ -49,7 +49,8 @@ class Cacheability:
     calls. `completion` says whether it is a completion's text (True) or a chat message (False);
     None fits every request. `choices` is how many answers there are, None if the adapter does not
     count them. `cost` is what the provider says it billed, in dollars, None if it does not say;
-    `estimated` usage was counted locally. Where `usage` is None, whoever records a hit counts it.
+    `estimated` usage was counted locally. Where `usage` is None, a hit of the
+    answer is counted when it is recorded.
     """
 
     empty: bool = False

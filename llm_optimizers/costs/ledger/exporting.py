@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from llm_optimizers.costs.amounts import EXACT
 from llm_optimizers.costs.ledger.pages import pages_of_calls
 from llm_optimizers.costs.ledger.rollups import ALWAYS
 from llm_optimizers.costs.ledger.store import LedgerStore
@@ -67,7 +66,7 @@ def as_fields(record: CallRecord) -> dict[str, Any]:
     baseline = record.baseline_usage
     special = {
         "time": record.time.isoformat(),
-        "saved": _saved(record),
+        "saved": _amount(record.saved),
         "cost": _amount(record.cost),
         "baseline_cost": _amount(record.baseline_cost),
         "baseline_low": _amount(record.baseline_low),
@@ -109,12 +108,6 @@ def _safe(text: str) -> str:
     """Return a text that spreadsheets show as it is: a formula gets an apostrophe before it."""
     text = without_controls(text, keep="")
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
-
-
-def _saved(record: CallRecord) -> str | None:
-    if record.cost is None or record.baseline_cost is None:
-        return None
-    return _amount(EXACT.subtract(record.baseline_cost, record.cost))
 
 
 def _amount(amount: Decimal | None) -> str | None:

@@ -17,17 +17,18 @@ from llm_optimizers.arguments import instance
 from llm_optimizers.costs.amounts import dollars_or_none
 from llm_optimizers.costs.records import Basis, Saving
 from llm_optimizers.costs.usage import Usage
+from llm_optimizers.costs.usage.places import MOST_STORED
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.secrets import is_secret_name, is_suspect, redacted
 
-__all__ = ["RowFields", "micros", "moment", "seconds", "tags", "text", "text_or_none"]
+__all__ = ["UNREADABLE", "RowFields", "micros", "moment", "seconds", "tags", "text", "text_or_none"]
 
 _LONGEST = 1_000  # characters of a name that are kept
 _LONGEST_AMOUNT = 400  # characters; a longer number is none
-_MOST = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""What reading a damaged row raises."""
 
 
 def micros(time: datetime, name: str = "time") -> int:
@@ -91,7 +92,7 @@ class RowFields:
         """Return when it was, None if that cannot be read."""
         try:
             return moment(self._row["time"])
-        except _UNREADABLE:
+        except UNREADABLE:
             self.damaged = True
             return None
 
@@ -157,7 +158,7 @@ class RowFields:
             return None
         try:
             return Usage(**json.loads(self._row["baseline_usage"]))
-        except _UNREADABLE:
+        except UNREADABLE:
             self.damaged = True
             return None
 
@@ -168,7 +169,7 @@ class RowFields:
             return ()
         try:
             return tuple(_saving(*each) for each in json.loads(raw))
-        except _UNREADABLE:
+        except UNREADABLE:
             self.damaged = True
             return ()
 
@@ -186,7 +187,7 @@ class RowFields:
         """Return a JSON object, an empty one if it cannot be read."""
         try:
             found = json.loads(self._row[name])
-        except _UNREADABLE:
+        except UNREADABLE:
             found = None
         if isinstance(found, dict):
             return found
@@ -227,4 +228,4 @@ def _saving(strategy: object, amount: object, basis: Basis) -> Saving:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value <= _MOST
+    return isinstance(value, int) and 0 <= value <= MOST_STORED

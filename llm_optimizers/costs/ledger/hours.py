@@ -11,20 +11,24 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from functools import reduce
 from operator import attrgetter
 
-from llm_optimizers.costs.amounts import EXACT
-from llm_optimizers.costs.ledger.fields import moment
-from llm_optimizers.costs.ledger.rollups import HOUR, Period
-from llm_optimizers.costs.ledger.tables import PART_COLUMNS
+from llm_optimizers.costs.amounts import sum_of
+from llm_optimizers.costs.ledger.fields import UNREADABLE, moment
+from llm_optimizers.costs.ledger.rollups import (
+    PART_COLUMNS,
+    Period,
+    agrees,
+    bounds,
+    hour_of,
+    stale_hours,
+)
 from llm_optimizers.costs.ledger.words import Words
-from llm_optimizers.costs.tally import MODEL, Part, Tally
+from llm_optimizers.costs.tally import Part, Tally
+from llm_optimizers.costs.usage.places import MOST_STORED
 
 __all__ = ["Hours"]
 
-_MOST = 2**63 - 1
-_DAMAGED = (ValueError, TypeError, ArithmeticError, LookupError)
 _SUMS = ", ".join(
     f"group_concat({name})" if name in ("tokens", "cost", "saved") else f"sum({name})"
     for name in PART_COLUMNS
@@ -61,7 +65,7 @@ class Hours:
             total = Tally.from_json(row["totals"])
             total.merge(more)
             merged = [(key, self._merged(hour, key, part)) for key, part in more.parts.items()]
-        except _DAMAGED:
+        except UNREADABLE:
             self.forget(hour)
             return
         self._connection.execute(
@@ -89,7 +93,7 @@ class Hours:
 
     def prune(self, hour: int) -> int:
         """Delete the calls of an hour that has totals, which stay; return how many they were."""
-        start, end = hour * HOUR, (hour + 1) * HOUR
+        start, end = bounds(hour)
         row = self._connection.execute(
             "SELECT min(time), max(time) FROM calls WHERE time >= ? AND time < ?", (start, end)
         ).fetchone()
@@ -104,11 +108,11 @@ class Hours:
         )
         return done.rowcount
 
-    def count(self, hour: int, most: int = _MOST) -> int:
+    def count(self, hour: int, most: int = MOST_STORED) -> int:
         """Return how many calls an hour has, counted up to `most`."""
         (found,) = self._connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM calls WHERE time >= ? AND time < ? LIMIT ?)",
-            (hour * HOUR, (hour + 1) * HOUR, most),
+            (*bounds(hour), most),
         ).fetchone()
         return int(found)
 
@@ -117,12 +121,12 @@ class Hours:
         while first < end:
             (time,) = self._connection.execute(
                 "SELECT min(time) FROM calls WHERE time >= ? AND time < ?",
-                (first * HOUR, end * HOUR),
+                (bounds(first)[0], bounds(end)[0]),
             ).fetchone()
             if time is None:
                 return
-            yield int(time // HOUR)
-            first = int(time // HOUR) + 1
+            yield (hour := int(hour_of(time)))  # a time may be a fraction
+            first = hour + 1
 
     def stale(self, period: Period) -> list[int]:
         """Return the whole hours of a period whose totals are missing or not believed."""
@@ -134,11 +138,7 @@ class Hours:
             ).fetchall()
         )
         found = {hour: self.count(hour) for hour in self.with_calls(period.first, period.end)}
-        return sorted(
-            hour
-            for hour in known.keys() | found.keys()
-            if known.get(hour, -1) is not None and known.get(hour, -1) != found.get(hour, 0)
-        )
+        return stale_hours(known, found)
 
     def total(self, period: Period, without: Collection[int]) -> Tally | None:
         """Add up the whole hours of a period but for some; None if they do not fit together."""
@@ -154,11 +154,9 @@ class Hours:
                 if first is not None:
                     total.saw(moment(first), moment(last))
             total.parts = self._parts(period, left_out)
-        except _DAMAGED:
+        except UNREADABLE:
             return None
-        models = [part for (dimension, _), part in total.parts.items() if dimension == MODEL]
-        fits = sum(part.calls for part in models) == total.total.calls
-        return total if fits and _sum(part.cost for part in models) == total.total.cost else None
+        return total if agrees(total) else None
 
     def believed(self, period: Period) -> tuple[Tally, list[int]]:
         """Add up the whole hours of a period; return also the hours that could not be believed."""
@@ -184,8 +182,7 @@ class Hours:
 
     def kept(self, hour: int) -> Tally | None:
         """Return the totals that an hour has, None if it has none that can be read."""
-        period = Period(first=hour, end=hour + 1, edges=())
-        return None if self._row(hour) is None else self.total(period, ())
+        return None if self._row(hour) is None else self.total(Period.of_hour(hour), ())
 
     def is_pruned(self, hour: int) -> bool:
         """Return whether the calls of an hour were deleted."""
@@ -238,7 +235,7 @@ class Hours:
 
 def _cell(value: int | Decimal) -> int | str:
     """Return a total as SQLite keeps it: dollars as text, and a count that it has no room for."""
-    return value if isinstance(value, int) and abs(value) <= _MOST else str(value)
+    return value if isinstance(value, int) and abs(value) <= MOST_STORED else str(value)
 
 
 def _whole(joined: object) -> int:
@@ -246,8 +243,4 @@ def _whole(joined: object) -> int:
 
 
 def _amount(joined: object) -> Decimal:
-    return _sum(map(Decimal, str(joined).split(",")))
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    return reduce(EXACT.add, amounts, Decimal(0))
+    return sum_of(map(Decimal, str(joined).split(",")))

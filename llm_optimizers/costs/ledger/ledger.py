@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from types import TracebackType
 from typing import Self, TypeVar
 
 from llm_optimizers.arguments import (
@@ -33,7 +32,9 @@ from llm_optimizers.costs.ledger.endings import known_writers, write_before_sign
 from llm_optimizers.costs.ledger.fields import micros, tags
 from llm_optimizers.costs.ledger.losses import Losses
 from llm_optimizers.costs.ledger.opening import store_at
+from llm_optimizers.costs.ledger.pages import PAGE, pages
 from llm_optimizers.costs.ledger.retention import Retention
+from llm_optimizers.costs.ledger.rollups import ALWAYS
 from llm_optimizers.costs.ledger.store import Stored
 from llm_optimizers.costs.ledger.unpriced import UnpricedModels
 from llm_optimizers.costs.ledger.words import RUN
@@ -53,8 +54,6 @@ __all__ = ["Ledger"]
 
 T = TypeVar("T")
 
-_ALWAYS = 2**63 - 1
-_PAGE = 1_000
 _MOST_DAYS = 1_000_000
 _WAIT = 1.0  # seconds that a reader waits for another process that is writing
 
@@ -203,11 +202,11 @@ class Ledger(WarmsUp, PickledAsArguments):
         Raises:
             StoreError: the ledger cannot be read.
         """
-        first = -_ALWAYS if since is None else micros(since, "since")
+        first = -ALWAYS if since is None else micros(since, "since")
         text("kind", kind)
 
         def page(seen: int) -> Sequence[Stored[LedgerNote]]:
-            return self._store.notes(seen, kind=kind, since=first, most=_PAGE)
+            return self._store.notes(seen, kind=kind, since=first, most=PAGE)
 
         return (note for note, _ in self._read(page) if note is not None)
 
@@ -279,12 +278,7 @@ class Ledger(WarmsUp, PickledAsArguments):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _calls(
@@ -295,19 +289,13 @@ class Ledger(WarmsUp, PickledAsArguments):
         stored = None if run is None else tags({RUN: text("run", run)})[RUN]
 
         def page(seen: int) -> Sequence[Stored[CallRecord]]:
-            return self._store.calls(seen, since=first, until=last, most=_PAGE, run=stored)
+            return self._store.calls(seen, since=first, until=last, most=PAGE, run=stored)
 
         return self._read(page)
 
     def _read(self, page: Callable[[int], Sequence[Stored[T]]]) -> Iterator[tuple[T | None, bool]]:
-        """Read entries in pages, so that writers do not wait for a slow reader."""
-        seen = 0
-        while True:
-            found = self._reading(partial(page, seen), first=not seen)
+        for found in pages(lambda seen: self._reading(partial(page, seen), first=not seen)):
             yield from ((each.value, each.damaged) for each in found)
-            if len(found) < _PAGE:
-                return
-            seen = found[-1].seq
 
     def _reading(self, read: Callable[[], T], *, first: bool = True) -> T:
         """Read from the store, at first after what waits was written."""
@@ -338,8 +326,8 @@ class Ledger(WarmsUp, PickledAsArguments):
 
 
 def _period(since: datetime | None, until: datetime | None) -> tuple[int, int]:
-    first = -_ALWAYS if since is None else micros(since, "since")
-    return first, _ALWAYS if until is None else micros(until, "until")
+    first = -ALWAYS if since is None else micros(since, "since")
+    return first, ALWAYS if until is None else micros(until, "until")
 
 
 def _raise(error: StoreError | None) -> None:

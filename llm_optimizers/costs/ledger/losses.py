@@ -48,6 +48,6 @@ class Losses:
         if not isinstance(error, BusyError):
             self._outage.failed(error)
 
-    def mended(self) -> None:
+    def worked(self) -> None:
         """Announce that the store works again, if it failed."""
         self._outage.worked()

@@ -9,6 +9,7 @@ from llm_optimizers.costs.ledger.fields import micros
 from llm_optimizers.costs.ledger.pages import pages_of_calls, pages_of_notes
 from llm_optimizers.costs.ledger.rollups import hour_of
 from llm_optimizers.costs.ledger.store import Entry, LedgerStore
+from llm_optimizers.costs.records import LedgerNote
 
 __all__ = ["Merged", "merge"]
 
@@ -83,7 +84,7 @@ def _copied(
     if not dry_run and target is not None:
         target.write(entries, wait=_WAIT_S)
     if seen is not None:
-        ids = {(hasattr(each, "payload"), each.id) for each in entries}
+        ids = {(isinstance(each, LedgerNote), each.id) for each in entries}
         known = max(known, len(ids & seen))
         seen |= ids
     made.repeated += known

@@ -1,4 +1,4 @@
-"""All entries of a store, read in pages so that writers do not wait for a slow reader."""
+"""A store's entries, read in pages so that writers do not wait for a slow reader."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from llm_optimizers.costs.ledger.rollups import ALWAYS
 from llm_optimizers.costs.ledger.store import LedgerStore, Stored
 from llm_optimizers.costs.records import CallRecord, LedgerNote
 
-__all__ = ["pages_of_calls", "pages_of_notes"]
+__all__ = ["PAGE", "pages", "pages_of_calls", "pages_of_notes"]
 
 T = TypeVar("T")
-_PAGE = 1_000
+PAGE = 1_000
+"""Entries of a page."""
 
 
 def pages_of_calls(
@@ -23,7 +24,7 @@ def pages_of_calls(
     Raises:
         StoreError: the ledger cannot be read.
     """
-    return _pages(lambda seen: store.calls(seen, since=since, until=until, most=_PAGE))
+    return pages(lambda seen: store.calls(seen, since=since, until=until, most=PAGE))
 
 
 def pages_of_notes(store: LedgerStore) -> Iterator[Sequence[Stored[LedgerNote]]]:
@@ -32,13 +33,14 @@ def pages_of_notes(store: LedgerStore) -> Iterator[Sequence[Stored[LedgerNote]]]
     Raises:
         StoreError: the ledger cannot be read.
     """
-    return _pages(lambda seen: store.notes(seen, kind=None, since=-ALWAYS, most=_PAGE))
+    return pages(lambda seen: store.notes(seen, kind=None, since=-ALWAYS, most=PAGE))
 
 
-def _pages(page: Callable[[int], Sequence[Stored[T]]]) -> Iterator[Sequence[Stored[T]]]:
+def pages(page: Callable[[int], Sequence[Stored[T]]]) -> Iterator[Sequence[Stored[T]]]:
+    """Iterate over pages; `page` returns the entries after a place, at most `PAGE`."""
     seen = 0
     while found := page(seen):
         yield found
-        if len(found) < _PAGE:
+        if len(found) < PAGE:
             return
         seen = found[-1].seq

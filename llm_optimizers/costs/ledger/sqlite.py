@@ -13,9 +13,17 @@ from typing import Any
 from llm_optimizers.connections.schema import transaction
 from llm_optimizers.connections.sqlite import Database
 from llm_optimizers.costs.ledger import rows, upkeep
-from llm_optimizers.costs.ledger.fields import moment, text_or_none
+from llm_optimizers.costs.ledger.fields import UNREADABLE, moment, text_or_none
 from llm_optimizers.costs.ledger.hours import Hours
-from llm_optimizers.costs.ledger.rollups import ALWAYS, FIRST, HOUR, LAST, Period, by_hour, hour_of
+from llm_optimizers.costs.ledger.rollups import (
+    ALWAYS,
+    FIRST,
+    LAST,
+    Period,
+    bounds,
+    by_hour,
+    hour_of,
+)
 from llm_optimizers.costs.ledger.store import Counts, Entry, Stored
 from llm_optimizers.costs.ledger.tables import COLUMNS, SCHEMA
 from llm_optimizers.costs.ledger.words import OWN_RUN, RUN, Words, packed
@@ -25,7 +33,6 @@ from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteLedgerStore"]
 
-_UNREADABLE = (LookupError, ArithmeticError, TypeError, ValueError)
 _OF_AN_ENTRY = (  # which no file could keep, see `LedgerWriter`
     *(sqlite3.IntegrityError, sqlite3.DataError),
     *(sqlite3.ProgrammingError, sqlite3.InterfaceError),
@@ -136,9 +143,9 @@ class SQLiteLedgerStore:
         """See `LedgerStore`."""
         period = Period.of(since, until)
         total, stale = self._believed(period)
-        if stale and self._mend(stale):
+        if stale and self._repair(stale):
             total, stale = self._believed(period)
-        for start, end in (*period.edges, *((h * HOUR, (h + 1) * HOUR) for h in stale)):
+        for start, end in (*period.edges, *map(bounds, stale)):
             total.add_rows(self._between(start, end))
         with self._reading() as connection:
             page = connection.execute(_SELECT_WITHOUT_TIME).fetchall()
@@ -195,7 +202,7 @@ class SQLiteLedgerStore:
     def _prune_hour(self, hour: int) -> int:
         with self._database.transaction() as connection:
             hours = Hours(connection, Words(connection))
-            _, stale = hours.believed(Period(first=hour, end=hour + 1, edges=()))
+            _, stale = hours.believed(Period.of_hour(hour))
             if stale:
                 hours.replace(hour, _tally(connection, hour))
             return hours.prune(hour)
@@ -215,7 +222,7 @@ class SQLiteLedgerStore:
         try:
             with self._database.connection() as connection:
                 yield connection
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise StoreError(f"{self.name} cannot be read: {error}") from error
 
     def _between(self, start: int, end: int) -> Iterator[tuple[CallRecord | None, bool]]:
@@ -234,7 +241,7 @@ class SQLiteLedgerStore:
         with self._reading() as connection, transaction(connection, begin="BEGIN"):
             return Hours(connection, Words(connection)).believed(period)
 
-    def _mend(self, stale: Iterable[int]) -> bool:
+    def _repair(self, stale: Iterable[int]) -> bool:
         """Make the totals of hours again; False if the file cannot be written now."""
         try:
             for hour in stale:
@@ -242,7 +249,7 @@ class SQLiteLedgerStore:
                     hours = Hours(connection, Words(connection))
                     if not hours.is_pruned(hour):
                         hours.replace(hour, _tally(connection, hour))
-        except (StoreError, *_UNREADABLE):
+        except (StoreError, *UNREADABLE):
             return False  # they are added up without being kept
         return True
 
@@ -251,7 +258,7 @@ class SQLiteLedgerStore:
             hours = Hours(connection, Words(connection))
             if hours.is_pruned(hour):
                 return True
-            stale = bool(hours.stale(Period(first=hour, end=hour + 1, edges=())))
+            stale = bool(hours.stale(Period.of_hour(hour)))
             kept = None if stale else hours.kept(hour)
             right = stale or (kept is not None and kept.same(_tally(connection, hour)))
         if repair and (stale or not right):
@@ -303,9 +310,7 @@ def _read(
 
 def _tally(connection: sqlite3.Connection, hour: int) -> Tally:
     """Add up the calls of an hour."""
-    cursor = connection.execute(
-        f"{_SELECT} WHERE time >= ? AND time < ?", (hour * HOUR, (hour + 1) * HOUR)
-    )
+    cursor = connection.execute(f"{_SELECT} WHERE time >= ? AND time < ?", bounds(hour))
     total = Tally()
     while page := cursor.fetchmany(_PAGE):
         total.add_rows(read for _, read in _read(connection, page))

@@ -40,8 +40,7 @@ class Counts:
 class LedgerStore(Protocol):
     """Keeps entries in the order written; safe to share between threads and forked processes.
 
-    Times are in microseconds since
-    1970, `since` included and `until` not.
+    Times are in microseconds since 1970, `since` included and `until` not.
 
     Raises (from every use):
         BusyError: another writer held it for longer than `wait`; try later.
@@ -97,18 +96,18 @@ class LedgerStore(Protocol):
         """
 
     def check(self, *, repair: bool) -> Sequence[int]:
-        """Return the hours since 1970 whose kept totals are wrong; `repair` mends them.
+        """Return the hours since 1970 whose kept totals are wrong; `repair` corrects them.
 
-        It also makes those that are missing, or that counted other calls than there are. Nobody
-        believes these: the next report makes them again. A pruned hour has no calls to compare
-        with.
+        It also makes totals that are missing, or that counted other calls than there are. These are
+        not returned: they are never used, and the next report makes them again. A pruned hour has
+        no calls to compare with.
         """
 
     def prune(self, before: int, *, most: int) -> int:
         """Delete the calls of the oldest whole hours before a time, of at most so many hours.
 
-        Returns how many calls that were; with none, what nothing uses any more was given back. The
-        totals of the hours are kept, so that a summary of them stays as it was.
+        Returns how many calls that were. If there were none, space that is no longer used is given
+        back. The totals of the hours are kept, so that a summary of them stays as it was.
         """
 
     def prune_notes(self, before: int, *, kinds: Sequence[str], most: int) -> int:

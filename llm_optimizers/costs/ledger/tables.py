@@ -12,11 +12,11 @@ from __future__ import annotations
 import sqlite3
 
 from llm_optimizers.connections.sqlite import Schema
-from llm_optimizers.costs.ledger.rollups import HOUR
+from llm_optimizers.costs.ledger.rollups import HOUR, PART_COLUMNS
 from llm_optimizers.costs.ledger.rows import COUNTS
 from llm_optimizers.costs.ledger.words import OWN_RUN, RUN, WORD_COLUMNS, packed
 
-__all__ = ["COLUMNS", "PART_COLUMNS", "SCHEMA"]
+__all__ = ["COLUMNS", "SCHEMA"]
 
 _OLD_COLUMNS = (
     *("id", "time", "model", "provider", "tier"),
@@ -31,8 +31,6 @@ _NEW_COLUMNS = (
 )
 COLUMNS = (*_OLD_COLUMNS, *_NEW_COLUMNS)
 """The columns of `calls`, without `seq`."""
-PART_COLUMNS = ("calls", "requests", "hits", "tokens", "unpriced", "cost", "saved")
-"""The totals of a part."""
 
 _UNTYPED = frozenset({"id", "tags", RUN, *WORD_COLUMNS})  # a number or a text, as it is
 _REAL = frozenset({"latency_s"})

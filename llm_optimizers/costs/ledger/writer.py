@@ -41,7 +41,7 @@ class Outcome(Protocol):
     def broken(self, error: StoreError) -> None:
         """The store fails: entries wait in memory."""
 
-    def mended(self) -> None:
+    def worked(self) -> None:
         """The store works; called after every write."""
 
 
@@ -223,7 +223,7 @@ class LedgerWriter:
             return False
         self._pause_s, self._gives_up_at = _PAUSE_S, None
         self._buffer.work()
-        self._outcome.mended()
+        self._outcome.worked()
         return True
 
     def _write(self, count: int) -> None:

@@ -71,7 +71,7 @@ def read_counts(raw: object, *, shape: Shape | None = None, strict: bool = False
         total = counts["input_tokens"] + counts["output_tokens"]
     if shape is ANTHROPIC:
         _add_iterations(counts, given, found)
-    suspicious |= _mend(counts)
+    suspicious |= _correct(counts)
     for name, number in pieces_of_counts(given, found).items():
         counts[name] = counts.get(name, 0) + number
     unreadable = bool(found.unreadable)
@@ -140,7 +140,7 @@ def _iterations(
         yield ("main" if step.get("type") in _MAIN_ITERATIONS else "other"), counts
 
 
-def _mend(counts: dict[str, int]) -> bool:
+def _correct(counts: dict[str, int]) -> bool:
     """Make no part larger than its whole, so that the call costs no less; say if one was.
 
     Tokens that cannot have been read from the cache have no discount; those that cost more than

@@ -30,7 +30,7 @@ _PARAMETERS = (
     *("parameters_json_schema", "parametersJsonSchema"),
 )
 _FORMATS = ("response_format", "text", "text_format", "output_format", "output_config")
-_SCHEMAS = (*("response_schema", "responseSchema", "response_json_schema", "responseJsonSchema"),)
+_SCHEMAS = ("response_schema", "responseSchema", "response_json_schema", "responseJsonSchema")
 _SETTINGS = ("generation_config", "generationConfig")
 _INSTRUCTIONS = ("instructions", "system", "system_instruction", "systemInstruction")
 _HARMONY = "# Response Formats\n\n## {name}\n\n"
@@ -83,7 +83,7 @@ def _flat(tools: list[Any] | tuple[Any, ...]) -> Iterator[Mapping[str, Any]]:
         groups = [tool[name] for name in _GROUPS if isinstance(tool.get(name), list | tuple)]
         for group in groups:
             yield from _flat(group)
-        if groups or (not tool and isinstance(each, Mapping) is False):
+        if groups or (not tool and not isinstance(each, Mapping)):
             continue
         inner = next((tool[name] for name in _INNER if isinstance(tool.get(name), Mapping)), tool)
         yield inner

@@ -17,6 +17,7 @@ OWN: dict[str, Priced] = {
     "alias": "own",
     "discounted": "own and listed",
     **dict.fromkeys(("listed", "x/listed", "eu.listed", "listed-2026-01-31", "other"), "listed"),
+    "enlisted": "listed",
 }
 
 
@@ -40,6 +41,7 @@ OWN: dict[str, Priced] = {
         ("other", "discounted", "discounted"),
         ("x/listed", "listed", "x/listed"),  # says more
         ("eu.listed", "LISTED", "eu.listed"),
+        ("enlisted", "listed", "listed"),  # another name with the same end
         ("listed", "x/listed", "x/listed"),
         ("listed", "listed-2031-01-31", "listed"),  # a snapshot newer than the list
         ("listed", "azure/listed", "listed"),

@@ -253,6 +253,31 @@ def test_with_one_rate_for_all_tokens_the_parts_add_up_to_the_whole_or_more(usag
         assert found.cost > tokens.total_tokens
 
 
+@given(
+    text=COUNT, audio=COUNT, image=COUNT, read=COUNT, rates=st.lists(COUNT, min_size=3, max_size=3)
+)
+def test_each_token_of_an_input_is_billed_once(
+    text: int, audio: int, image: int, read: int, rates: list[int]
+) -> None:
+    names = ("cache_read", "cache_read_audio", "cache_read_image")
+    card = replace(FULL, **dict(zip(names, map(D, rates), strict=True)))
+    whole = text + audio + image
+    used = Usage(
+        input_tokens=whole,
+        cache_read_tokens=min(read, whole),
+        input_audio_tokens=audio,
+        input_image_tokens=image,
+    )
+    counts = [each.count for each in bill(card, used).lines if each.part != "per_request"]
+    assert (sum(counts), min(counts, default=0) >= 0) == (whole, True)
+
+
+def test_one_token_that_may_be_text_or_a_picture_has_no_price() -> None:
+    card = replace(FULL, answers="mixed")
+    assert bill(card, Usage(output_tokens=1)).cost is None
+    assert bill(card, Usage(output_tokens=1, reasoning_tokens=1)).cost is not None
+
+
 def test_a_model_without_output_price_is_priced_for_input_alone() -> None:
     card = RateCard(input=D(1), output=None)
     assert bill(card, Usage(input_tokens=10)).cost == 10

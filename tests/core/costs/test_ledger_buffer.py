@@ -35,7 +35,7 @@ def ids(ledger):
 
 
 def until(true):
-    """Wait until it is so; a test that waits in vain fails at its next line."""
+    """Wait until it is so; if it never is, the test fails at its next line."""
     ends = time.monotonic() + LONG_S
     while not true() and time.monotonic() < ends:
         time.sleep(0.005)

@@ -535,6 +535,46 @@ def test_own_counts_that_a_framework_added_up_are_not_used_nor_their_cost() -> N
     assert (found.usage, found.cost, found.model) == (PLAIN, None, "grok")
 
 
+@pytest.mark.parametrize(
+    ("own", "translated", "adds_up", "usage"),
+    [
+        # The counts with the most tokens, input and output together.
+        ((100, 20), (100, 10, 110), False, (100, 20)),
+        ((10, 110), (60, 50, 110), False, (10, 110)),
+        ((100, 20), (100, 30, 130), False, (100, 30)),
+        # What only a translation's total has is no more than the provider's own.
+        ((100, 20), (100, 10, 150), False, (100, 20)),
+        # Without a total of their own they are a framework's sum if input and output are.
+        ((100, 20), (100, 10, 110), True, (100, 10)),
+        ((10, 100), (100, 10, 110), True, (10, 100)),
+    ],
+)
+def test_of_two_reports_the_one_with_more_tokens_counts(
+    own: tuple[int, int], translated: tuple[int, int, int], adds_up: bool, usage: tuple[int, int]
+) -> None:
+    provider = dict(zip(("prompt_tokens", "completion_tokens"), own, strict=True))
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    made = dict(zip(names, translated, strict=True))
+    found = reported({"token_usage": provider}, made, adds_up=adds_up).usage or Usage()
+    assert (found.input_tokens, found.output_tokens) == usage
+
+
+def test_a_sum_of_anthropics_counts_is_found_by_input_cache_and_output() -> None:
+    own = {"input_tokens": 100, "cache_read_input_tokens": 50, "output_tokens": 60}
+    translated = {"input_tokens": 150, "output_tokens": 10, "total_tokens": 160}
+    found = reported({"usage": own}, translated, adds_up=True).usage
+    assert found == Usage(input_tokens=150, output_tokens=10)
+
+
+def test_cached_audio_without_details_of_the_prompt_is_audio() -> None:
+    counts = {"promptTokenCount": 100, "candidatesTokenCount": 10, "cachedContentTokenCount": 40}
+    cached = [{"modality": "AUDIO", "tokenCount": 40}]
+    found = reported({"usageMetadata": {**counts, "cacheTokensDetails": cached}})
+    assert not found.suspicious
+    assert found.usage is not None
+    assert found.usage.input_audio_tokens == found.usage.cache_read_audio_tokens == 40
+
+
 def test_a_cached_price_of_langchains_is_no_cost() -> None:
     translated = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110, "total_cost": 0}
     assert reported({}, translated).cost is None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llm_optimizers.costs import Ledger, attributed
-from llm_optimizers.costs.run_costs import RunCosts, TellsRunCosts
+from llm_optimizers.costs.run_costs import CostsByRun, RunCosts
 from llm_optimizers.costs.runs import RunStart, RunTree, is_in_run
 from llm_optimizers.errors import ConfigurationError
 
@@ -208,7 +208,7 @@ class TestAgents:
         assert tags(tree, "plan") == {"agent": "mine", "step": "nightly", "run": "boss"}
 
 
-class Teller(TellsRunCosts):
+class Teller(CostsByRun):
     @property
     def ledger(self) -> Ledger:
         return Ledger()

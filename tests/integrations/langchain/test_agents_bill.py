@@ -45,7 +45,7 @@ def costs(server: FakeOpenAI) -> CostCallbackHandler:
 
 
 def boss(body: dict[str, Any]) -> Any:
-    """Ask all tools at once, then answer; whoever has no tools just answers."""
+    """Ask all tools at once, then answer; without tools just answer."""
     names = [each["function"]["name"] for each in body.get("tools") or ()]
     if names and body["messages"][-1]["role"] == "user":
         return {"tool_calls": [tool_call(name, {"q": "?"}, uuid4().hex) for name in names]}

@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 
 from langchain_llm_optimizers import CachedChatModel, CostCallbackHandler, HybridCache
-from langchain_llm_optimizers.messages import said_in
+from langchain_llm_optimizers.counting import said_in
 from langchain_llm_optimizers.received import Received
 from llm_optimizers.costs import CallRecord, Ledger
 from llm_optimizers.prompts import TokenCounter

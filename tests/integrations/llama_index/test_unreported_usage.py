@@ -26,7 +26,7 @@ from llama_index_llm_optimizers import (
     HybridCache,
     with_embeddings_cache,
 )
-from llama_index_llm_optimizers.account import count_usage
+from llama_index_llm_optimizers.counting import count_usage
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llm_optimizers.costs import Ledger
 from llm_optimizers.prompts import TokenCounter

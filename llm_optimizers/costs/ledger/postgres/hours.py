@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
-from decimal import Decimal
-from functools import reduce
 
 import sqlalchemy as sa
 
-from llm_optimizers.costs.amounts import EXACT
 from llm_optimizers.costs.ledger import rows
-from llm_optimizers.costs.ledger.fields import moment
+from llm_optimizers.costs.ledger.fields import UNREADABLE, moment
 from llm_optimizers.costs.ledger.postgres.tables import Tables, part_key
-from llm_optimizers.costs.ledger.rollups import FIRST, HOUR, LAST, Period
-from llm_optimizers.costs.tally import MODEL, Part, Tally
+from llm_optimizers.costs.ledger.rollups import (
+    FIRST,
+    HOUR,
+    LAST,
+    PART_COLUMNS,
+    Period,
+    agrees,
+    bounds,
+    hour_of,
+    stale_hours,
+)
+from llm_optimizers.costs.tally import Part, Tally
 
 __all__ = ["Hours"]
 
-_DAMAGED = (ValueError, TypeError, ArithmeticError, LookupError)
 _PAGE = 1_000
 
 
@@ -49,7 +55,7 @@ class Hours:
                 continue
             try:
                 total = Tally.from_json(known[hour].totals)
-            except _DAMAGED:
+            except UNREADABLE:
                 self.forget(hour)
                 continue
             total.merge(more)
@@ -81,7 +87,7 @@ class Hours:
     def prune(self, hour: int) -> int:
         """Delete the calls of an hour that has totals, which stay; return how many they were."""
         calls, hours = self._tables.calls, self._tables.hours
-        here = _between(calls, hour * HOUR, (hour + 1) * HOUR)
+        here = _between(calls, *bounds(hour))
         ends = self._connection.execute(
             sa.select(sa.func.min(calls.c.time), sa.func.max(calls.c.time)).where(here)
         ).one()
@@ -106,7 +112,7 @@ class Hours:
         elif not hours:
             return {}
         else:
-            inside = (_between(calls, hour * HOUR, (hour + 1) * HOUR) for hour in hours)
+            inside = (_between(calls, *bounds(hour)) for hour in hours)
             asked = asked.where(sa.or_(*inside))
         return {int(hour): count for hour, count in self._connection.execute(asked)}
 
@@ -119,8 +125,8 @@ class Hours:
             first = self._connection.scalar(asked)
             if first is None:
                 break
-            found.append(first // HOUR)
-            start = (found[-1] + 1) * HOUR
+            found.append(hour_of(first))
+            start = bounds(found[-1])[1]
         return found
 
     def known(self, period: Period) -> dict[int, int | None]:
@@ -134,12 +140,7 @@ class Hours:
 
     def stale(self, period: Period) -> list[int]:
         """Return the whole hours of a period whose totals are missing or not believed."""
-        known, counts = self.known(period), self.counts(period)
-        return sorted(
-            hour
-            for hour in known.keys() | counts.keys()
-            if known.get(hour, -1) is not None and known.get(hour, -1) != counts.get(hour, 0)
-        )
+        return stale_hours(self.known(period), self.counts(period))
 
     def total(self, period: Period, without: Collection[int]) -> Tally | None:
         """Add up the whole hours of a period but for some; None if they do not fit together."""
@@ -152,17 +153,14 @@ class Hours:
                 total.merge(Tally.from_json(text))
                 if first is not None:
                     total.saw(moment(first), moment(last))
-        except _DAMAGED:
+        except UNREADABLE:
             return None
         total.parts = self._parts(period, without)
-        models = [part for (dimension, _), part in total.parts.items() if dimension == MODEL]
-        fits = sum(part.calls for part in models) == total.total.calls
-        cost = reduce(EXACT.add, (part.cost for part in models), Decimal(0))
-        return total if fits and cost == total.total.cost else None
+        return total if agrees(total) else None
 
     def kept(self, hour: int) -> Tally | None:
         """Return the totals that an hour has, None if it has none that can be read."""
-        period = Period(first=hour, end=hour + 1, edges=())
+        period = Period.of_hour(hour)
         return self.total(period, ()) if hour in self.known(period) else None
 
     def is_pruned(self, hour: int) -> bool:
@@ -197,7 +195,7 @@ class Hours:
 
     def _parts(self, period: Period, without: Collection[int]) -> dict[tuple[str, str], Part]:
         table = self._tables.parts
-        sums = [sa.func.sum(table.c[name]) for name in _PART]
+        sums = [sa.func.sum(table.c[name]) for name in PART_COLUMNS]
         asked = sa.select(table.c.dimension, table.c.value, *sums).group_by(
             table.c.dimension, table.c.value
         )
@@ -218,9 +216,6 @@ class Hours:
             self._connection.execute(self._tables.add_part, made)
             empty = sa.and_(parts.c.hour == hour, parts.c.calls == 0)
             self._connection.execute(sa.delete(parts).where(empty))
-
-
-_PART = ("calls", "requests", "hits", "tokens", "unpriced", "cost", "saved")
 
 
 def _between(calls: sa.Table, start: int, end: int) -> sa.ColumnElement[bool]:

@@ -21,7 +21,7 @@ from llm_optimizers.errors import BusyError, ConfigurationError, StoreError
 from llm_optimizers.forks import ProcessLock, renew_in_children
 from llm_optimizers.shown import shown
 
-__all__ = ["PostgresServer"]
+__all__ = ["SECONDS", "PostgresServer"]
 
 T = TypeVar("T")
 
@@ -32,7 +32,8 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SECONDS = 10.0  # for one transaction
 _GRACE_S = 1.0  # after which an answer of the server is no longer waited for
 _MORE_CONNECTIONS = 3  # for readers; one is kept open
-_CONNECT = {"connect_timeout": "5", "application_name": "llm-optimizers"}  # as the URL says else
+# Where the URL does not set them.
+_CONNECT = {"connect_timeout": "5", "application_name": "llm-optimizers"}
 _SNAPSHOT = sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 _GONE = ("42P01", "3F000")  # the table, the schema
 # https://www.postgresql.org/docs/current/errcodes-appendix.html

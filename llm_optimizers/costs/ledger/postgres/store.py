@@ -21,7 +21,7 @@ from llm_optimizers.costs.ledger.fields import moment, text
 from llm_optimizers.costs.ledger.postgres.hours import Hours
 from llm_optimizers.costs.ledger.postgres.server import SECONDS, PostgresServer
 from llm_optimizers.costs.ledger.postgres.tables import KIND, Tables, call_row, key_of, note_row
-from llm_optimizers.costs.ledger.rollups import ALWAYS, FIRST, HOUR, LAST, Period, by_hour
+from llm_optimizers.costs.ledger.rollups import ALWAYS, FIRST, LAST, Period, bounds, by_hour
 from llm_optimizers.costs.ledger.store import Counts, Entry, Stored
 from llm_optimizers.costs.records import CallRecord, LedgerNote
 from llm_optimizers.costs.tally import Tally
@@ -43,7 +43,6 @@ class PostgresLedgerStore:
             query, and `schema`, which is `llm_optimizers` unless given.
         wait: seconds to wait for another writer.
         seconds: for writing a group or reading a page, after which a server that hangs is given up.
-
         create: make the tables if there are none.
 
     An entry that the server refuses raises `ValueError`: the others can be written.
@@ -120,7 +119,7 @@ class PostgresLedgerStore:
             total = hours.total(period, stale)
             if total is None:  # the totals themselves are damaged
                 total, stale = Tally(), sorted(hours.counts(period))
-            for start, end in (*period.edges, *((h * HOUR, (h + 1) * HOUR) for h in stale)):
+            for start, end in (*period.edges, *map(bounds, stale)):
                 total.merge(hours.tally(start, end))
             total.merge(hours.tally_without_time())
             ends = hours.ends(since, until)
@@ -128,7 +127,9 @@ class PostgresLedgerStore:
                 total.saw(moment(ends[0]), moment(ends[1]))
             return total
 
-        self._mend(self._server.run(lambda c: Hours(c, self._tables).stale(period), snapshot=True))
+        self._repair(
+            self._server.run(lambda c: Hours(c, self._tables).stale(period), snapshot=True)
+        )
         return self._server.run(add_up, seconds=_LONG_S, snapshot=True)
 
     def check(self, *, repair: bool) -> Sequence[int]:
@@ -260,7 +261,7 @@ class PostgresLedgerStore:
             for hour in by_hour([(was, 1)]) if was is not None and damaged else ():
                 hours.forget(hour)
 
-    def _mend(self, stale: Iterable[int]) -> None:
+    def _repair(self, stale: Iterable[int]) -> None:
         """Make the totals of hours again, as far as this user may write."""
         with suppress(StoreError):
             for hour in stale:
@@ -277,10 +278,10 @@ class PostgresLedgerStore:
 
         def compare(connection: sa.Connection) -> bool | None:
             hours = Hours(connection, self._tables)
-            if hours.stale(Period(first=hour, end=hour + 1, edges=())):
+            if hours.stale(Period.of_hour(hour)):
                 return None
             kept = hours.kept(hour)
-            found = hours.tally(hour * HOUR, (hour + 1) * HOUR)
+            found = hours.tally(*bounds(hour))
             return hours.is_pruned(hour) or (kept is not None and kept.same(found))
 
         return self._server.run(compare, seconds=_LONG_S, snapshot=True)
@@ -288,7 +289,7 @@ class PostgresLedgerStore:
     def _prune(self, hour: int) -> int:
         def prune(connection: sa.Connection) -> int:
             hours = Hours(connection, self._tables)
-            if hours.stale(Period(first=hour, end=hour + 1, edges=())) or hours.kept(hour) is None:
+            if hours.stale(Period.of_hour(hour)) or hours.kept(hour) is None:
                 _made(hours, hour)
             return hours.prune(hour)
 
@@ -313,7 +314,7 @@ def _dicts(connection: sa.Connection, asked: sa.Select[Any]) -> Iterable[dict[st
 
 def _made(hours: Hours, hour: int) -> None:
     """Make the totals of an hour again from its calls."""
-    found = hours.tally(hour * HOUR, (hour + 1) * HOUR)
+    found = hours.tally(*bounds(hour))
     if found.total.calls:
         hours.replace(hour, found)
     else:
