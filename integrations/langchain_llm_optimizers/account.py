@@ -17,11 +17,12 @@ from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY, USED, cor
 from langchain_llm_optimizers.usage import baseline_call_of, removed_of, reported_by
 from llm_optimizers.caching.answers import CACHE_HIT, served_by_mark
 from llm_optimizers.costs import Ledger, Usage
-from llm_optimizers.costs.call import Call, CallShare, Reported
+from llm_optimizers.costs.answers import CallShare, Reported
+from llm_optimizers.costs.call import Call
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext
 from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.prices.names import provider_of
-from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
+from llm_optimizers.costs.removed import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.costs.runs import NOBODY, Attribution
 from llm_optimizers.costs.sound import has_sound
 from llm_optimizers.shown import safe_logger

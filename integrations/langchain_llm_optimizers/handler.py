@@ -33,7 +33,8 @@ from langchain_llm_optimizers.running import when_running
 from langchain_llm_optimizers.usage import reported_by_result
 from llm_optimizers.arguments import with_methods
 from llm_optimizers.costs import Ledger, Summary, Usage
-from llm_optimizers.costs.call import Call, Reported
+from llm_optimizers.costs.answers import Reported
+from llm_optimizers.costs.call import Call
 from llm_optimizers.costs.context import context_of
 from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.ledger import checked_ledger

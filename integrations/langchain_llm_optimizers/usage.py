@@ -13,8 +13,8 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_llm_optimizers.messages import METADATA_KEY, SHARE_KEY
 from llm_optimizers.caching.answers import CACHE_HIT, reported_by_mark
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, baseline_call
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.answers import NOT_SHARED, CallShare, Reported, baseline_call
+from llm_optimizers.costs.removed import RemovedTokens
 from llm_optimizers.costs.reports import Report
 
 __all__ = [

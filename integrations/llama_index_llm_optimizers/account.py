@@ -13,7 +13,8 @@ from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.hits import LLMCacheHitEvent
 from llama_index_llm_optimizers.shared import LLMSharedAnswerEvent
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Call, Reported, ServedAnswer
+from llm_optimizers.costs.answers import Reported, ServedAnswer
+from llm_optimizers.costs.call import Call
 from llm_optimizers.costs.context import NO_CALL_CONTEXT, CallContext, context_of
 from llm_optimizers.costs.failed import Failure
 from llm_optimizers.costs.prices.names import provider_of

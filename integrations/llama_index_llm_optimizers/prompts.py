@@ -24,7 +24,7 @@ from llama_index_llm_optimizers.call import (
 from llama_index_llm_optimizers.delegating import DelegatingLLM
 from llama_index_llm_optimizers.messages import SHORTENED_KEY, core_message, with_text
 from llm_optimizers.costs.context import CallContext, call_scope, context_of, context_with_call
-from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
+from llm_optimizers.costs.removed import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.effects import closing_async
 from llm_optimizers.prompts import Optimized, RequestOptimizer
 from llm_optimizers.prompts.building import build_optimizer

@@ -27,7 +27,7 @@ from llama_index_llm_optimizers.usage import (
 )
 from llm_optimizers.caching.answers import reported_by_mark
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Reported, baseline_call
+from llm_optimizers.costs.answers import Reported, baseline_call
 
 __all__ = ["CachedReply", "reply_to_cache", "stream_to_cache"]
 

@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 from llama_index_llm_optimizers.wrappers import class_name_of
 from llm_optimizers.batching.combining import QuestionOutcome
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.call import CallShare
+from llm_optimizers.costs.answers import CallShare
 from llm_optimizers.costs.records import Status
 
 __all__ = ["LLMSharedAnswerEvent", "announce_share"]

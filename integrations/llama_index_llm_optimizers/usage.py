@@ -12,8 +12,8 @@ from typing import Any
 from llama_index_llm_optimizers.call import Reply
 from llama_index_llm_optimizers.messages import ROUTING_KEY, SHARE_KEY, SHORTENED_KEY
 from llm_optimizers.caching.answers import CACHE_HIT
-from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.answers import NOT_SHARED, CallShare, Reported
+from llm_optimizers.costs.removed import RemovedTokens
 from llm_optimizers.costs.reports import Report
 from llm_optimizers.costs.usage.places import as_fields
 

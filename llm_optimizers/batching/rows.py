@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from llm_optimizers.arguments import function, mapping, optional, string, text, whole
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.call import Call, Reported
+from llm_optimizers.costs.answers import Reported
+from llm_optimizers.costs.call import Call
 from llm_optimizers.costs.reports import Report
 from llm_optimizers.errors import ConfigurationError, ItemError
 from llm_optimizers.forks import ProcessLock

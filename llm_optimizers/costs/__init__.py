@@ -6,6 +6,8 @@ attribution.py  attributed: whose money a call was; aliases.py: what the field c
 runs.py         RunTree: the run, agent and step of each call; run_costs.py: what a run cost
 context.py      CallContext: what a strategy knows about a call while it is made
 call.py         Call: what an adapter saw of a call, and the record made from it
+answers.py      Reported, CallShare: what is known of the call behind an answer;
+                removed.py: the tokens that prompt optimisers removed from it
 reports.py      Report: what a provider reports with an answer, whatever its format
 sound.py        whether a prompt has sound, which LangChain's counts of Gemini do not say
 failed.py       Failure: how far a failed call came, and so what of it is billed
@@ -15,7 +17,7 @@ pricing.py      price_call: a call's cost, its baseline, and the savings between
 records.py      CallRecord, Saving, LedgerNote: what the ledger stores
 ledger/         Ledger: an append-only store of calls and notes
 amounts.py      what counts as an amount of dollars
-summary.py      Summary: totals and shares; tally.py adds them up
+summary.py      Summary: totals and shares; tally.py adds them up, parts.py: by model or tag
 
 Start with `Ledger`: give one to each strategy and ask it for its `summary()`.
 """

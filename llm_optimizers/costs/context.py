@@ -16,8 +16,9 @@ from typing import Literal, TypeAlias
 from weakref import WeakValueDictionary
 
 from llm_optimizers.costs.ledger import Ledger
-from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens, charged_to
+from llm_optimizers.costs.pricing import charged_to
 from llm_optimizers.costs.records import CallRecord
+from llm_optimizers.costs.removed import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.forks import ProcessLock
 
 __all__ = [

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llm_optimizers.costs.call import Reported, status_of
+from llm_optimizers.costs.answers import Reported
+from llm_optimizers.costs.call import status_of
 from llm_optimizers.costs.records import Progress, Status
 from llm_optimizers.costs.reports import Report
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llm_optimizers.costs.call import Reported
+from llm_optimizers.costs.answers import Reported
 from llm_optimizers.costs.prices.tiers import service_tier, stated_tier
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.costs.usage.billed import Billed, cost_of_answer, cost_of_counts

@@ -16,70 +16,22 @@ from typing import Self
 
 from llm_optimizers.arguments import instance, optional, text, values
 from llm_optimizers.costs.amounts import EXACT
+from llm_optimizers.costs.parts import BUCKET, KIND, MODEL, PRICED_BY, REASON, TAG, Part
 from llm_optimizers.costs.prices.names import parse_model
 from llm_optimizers.costs.records import CallRecord
 from llm_optimizers.costs.summary import Breakdown, StrategySaving, Summary
 from llm_optimizers.costs.usage import Usage
 from llm_optimizers.costs.usage.places import MOST_STORED
 
-__all__ = ["BUCKET", "MODEL", "PRICED_BY", "REASON", "TAG", "Part", "Tally", "summarise"]
+__all__ = ["Tally", "summarise"]
 
 _ZERO = Decimal(0)
 _NOTHING = Usage()
 _add = EXACT.add
 _counts = attrgetter(*Usage().as_dict())
 
-# The dimensions of `Tally.parts`; a tag's is `TAG` and its name.
-MODEL, PRICED_BY, REASON, BUCKET, KIND, TAG = (
-    *("model", "priced_by", "unpriced", "bucket", "kind"),
-    "#",
-)
 NOT_STATED = "not stated"
 _SINGLE = frozenset({"run", "subrun"})  # tags of one piece of work: nearly as many as calls
-
-
-@dataclass(slots=True)
-class Part:
-    """Totals of the records with one value of a dimension.
-
-    `calls` counts all records, `requests` those that answer the app. `saved` is a sum over the
-    records whose cost and baseline cost are both known.
-    """
-
-    calls: int = 0
-    requests: int = 0
-    hits: int = 0
-    tokens: int = 0
-    unpriced: int = 0
-    cost: Decimal = _ZERO
-    saved: Decimal = _ZERO
-
-    @classmethod
-    def of(cls, counts: Iterable[int], cost: Decimal, saved: Decimal) -> Self:
-        """Return the totals in the order of the fields."""
-        calls, requests, hits, tokens, unpriced = map(int, counts)
-        return cls(calls, requests, hits, tokens, unpriced, cost, saved)
-
-    def merge(self, other: Part) -> None:
-        """Add the totals of another part."""
-        self.calls += other.calls
-        self.requests += other.requests
-        self.hits += other.hits
-        self.tokens += other.tokens
-        self.unpriced += other.unpriced
-        self.cost = _add(self.cost, other.cost)
-        self.saved = _add(self.saved, other.saved)
-
-    def breakdown(self) -> Breakdown:
-        """Return the totals as they are shown."""
-        return Breakdown(
-            requests=self.requests,
-            hits=self.hits,
-            tokens=self.tokens,
-            cost=self.cost,
-            saved=self.saved,
-            unpriced=self.unpriced,
-        )
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from typing import TypeVar, get_args
 
 from llm_optimizers.arguments import flag, function, instance, names, optional, text, whole
 from llm_optimizers.costs import PriceBook
-from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
+from llm_optimizers.costs.removed import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.embeddings import Embed
 from llm_optimizers.failures import FailOpen
 from llm_optimizers.holdout import is_held_out

@@ -17,7 +17,7 @@ from llm_optimizers.batching.coalescing.dispatch import RetryAlone
 from llm_optimizers.batching.combining.prompts import combine, split_answers
 from llm_optimizers.batching.combining.shares import added, question_share, split_cost, split_usage
 from llm_optimizers.costs import ServiceTier, Usage
-from llm_optimizers.costs.call import NOT_SHARED, CallShare, Reported, ServedAnswer
+from llm_optimizers.costs.answers import NOT_SHARED, CallShare, Reported, ServedAnswer
 from llm_optimizers.costs.records import Status
 from llm_optimizers.types import ChatRequest
 

@@ -12,8 +12,8 @@ from decimal import Decimal
 
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.amounts import EXACT
-from llm_optimizers.costs.call import CallShare
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.answers import CallShare
+from llm_optimizers.costs.removed import RemovedTokens
 from llm_optimizers.types import ChatRequest
 
 __all__ = ["added", "question_share", "split_cost", "split_total", "split_usage"]

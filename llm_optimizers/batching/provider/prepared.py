@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_optimizers.batching.queue.job import dump_json
-from llm_optimizers.costs.pricing import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.costs.records import JSON
+from llm_optimizers.costs.removed import NOTHING_REMOVED, RemovedTokens
 from llm_optimizers.errors import ConfigurationError
 
 __all__ = ["PreparedRequest", "RequestContext"]

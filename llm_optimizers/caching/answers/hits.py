@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from llm_optimizers.costs import Usage
 from llm_optimizers.costs.amounts import dollars_or_none
-from llm_optimizers.costs.call import Reported, ServedAnswer
+from llm_optimizers.costs.answers import Reported, ServedAnswer
 from llm_optimizers.events import HitServed, emit, has_listeners
 
 __all__ = [

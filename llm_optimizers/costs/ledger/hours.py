@@ -24,7 +24,8 @@ from llm_optimizers.costs.ledger.rollups import (
     stale_hours,
 )
 from llm_optimizers.costs.ledger.words import Words
-from llm_optimizers.costs.tally import Part, Tally
+from llm_optimizers.costs.parts import Part
+from llm_optimizers.costs.tally import Tally
 from llm_optimizers.costs.usage.places import MOST_STORED
 
 __all__ = ["Hours"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, fields
 
 from llm_optimizers.costs.amounts import sum_of
 from llm_optimizers.costs.ledger.fields import micros
+from llm_optimizers.costs.parts import MODEL, Part
 from llm_optimizers.costs.records import CallRecord
-from llm_optimizers.costs.tally import MODEL, Part, Tally
+from llm_optimizers.costs.tally import Tally
 
 __all__ = [
     "ALWAYS",

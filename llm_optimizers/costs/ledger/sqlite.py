@@ -27,8 +27,9 @@ from llm_optimizers.costs.ledger.rollups import (
 from llm_optimizers.costs.ledger.store import Counts, Entry, Stored
 from llm_optimizers.costs.ledger.tables import COLUMNS, SCHEMA
 from llm_optimizers.costs.ledger.words import OWN_RUN, RUN, Words, packed
+from llm_optimizers.costs.parts import TAG
 from llm_optimizers.costs.records import CallRecord, LedgerNote
-from llm_optimizers.costs.tally import TAG, Tally
+from llm_optimizers.costs.tally import Tally
 from llm_optimizers.errors import StoreError
 
 __all__ = ["SQLiteLedgerStore"]

@@ -14,7 +14,7 @@ from binascii import crc32
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llm_optimizers.costs.tally import KIND, MODEL, PRICED_BY, REASON, TAG
+from llm_optimizers.costs.parts import KIND, MODEL, PRICED_BY, REASON, TAG
 
 __all__ = ["OWN_RUN", "RUN", "WORD_COLUMNS", "Words", "packed", "unpacked"]
 

@@ -24,7 +24,8 @@ from llm_optimizers.batching.combining.ask import (
 from llm_optimizers.batching.combining.prompts import combination_key, combine
 from llm_optimizers.batching.combining.shares import question_share, split_total, split_usage
 from llm_optimizers.costs import CallRecord, ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.call import NOT_SHARED, Call, CallShare, Reported
+from llm_optimizers.costs.answers import NOT_SHARED, CallShare, Reported
+from llm_optimizers.costs.call import Call
 from llm_optimizers.errors import ConfigurationError
 from llm_optimizers.types import ChatRequest, Message
 

@@ -13,7 +13,7 @@ from openai import OpenAI
 from llm_optimizers.batching import ProviderBatch
 from llm_optimizers.batching.provider import PreparedRequest, RequestContext
 from llm_optimizers.costs import Ledger
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.removed import RemovedTokens
 from llm_optimizers.errors import ConfigurationError
 from support.batch_server import batch_server
 

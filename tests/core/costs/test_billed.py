@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from llm_optimizers.costs import CallRecord, Ledger, ModelPrice, PriceBook, Usage, price_call
-from llm_optimizers.costs.call import Call, CallShare, ServedAnswer
+from llm_optimizers.costs.answers import CallShare, ServedAnswer
+from llm_optimizers.costs.call import Call
 from llm_optimizers.costs.context import CallContext, Drafts
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.removed import RemovedTokens
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 D = Decimal

@@ -15,15 +15,14 @@ from decimal import Decimal
 import pytest
 
 from llm_optimizers.costs import Ledger, ModelPrice, PriceBook, Usage
-from llm_optimizers.costs.call import (
+from llm_optimizers.costs.answers import (
     NOT_SHARED,
-    Call,
     CallShare,
     Reported,
     ServedAnswer,
     baseline_call,
-    status_of,
 )
+from llm_optimizers.costs.call import Call, status_of
 from llm_optimizers.costs.context import (
     CONTEXTS_BY_CALL,
     CallContext,
@@ -33,7 +32,7 @@ from llm_optimizers.costs.context import (
     context_of,
     context_with_call,
 )
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.removed import RemovedTokens
 
 MILLION = Usage(input_tokens=1_000_000)
 PRICES = PriceBook(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from llm_optimizers.costs import CallRecord, PriceBook, Rates, Usage, price_call, summarise
 from llm_optimizers.costs.call import Call
-from llm_optimizers.costs.pricing import RemovedTokens, charged_to
+from llm_optimizers.costs.pricing import charged_to
 from llm_optimizers.costs.provider_cached import found_in_provider_cache
+from llm_optimizers.costs.removed import RemovedTokens
 
 AUTOMATIC = PriceBook().rates("gpt-4o")
 MARKED = PriceBook().rates("claude-sonnet-4-5")

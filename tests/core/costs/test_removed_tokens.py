@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from llm_optimizers.costs import ModelPrice, PriceBook, Usage, price_call
-from llm_optimizers.costs.pricing import RemovedTokens
+from llm_optimizers.costs.removed import RemovedTokens
 
 BOOK = PriceBook(
     {"model": ModelPrice(input=Decimal(10), cache_read=Decimal(1), output=Decimal(20))}

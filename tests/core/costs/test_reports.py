@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from llm_optimizers.costs import Usage
-from llm_optimizers.costs.call import Reported
+from llm_optimizers.costs.answers import Reported
 from llm_optimizers.costs.reports import Report, used_in
 
 

@@ -25,7 +25,8 @@ from llm_optimizers.costs.ledger.rollups import (
     hour_of,
     stale_hours,
 )
-from llm_optimizers.costs.tally import Part, Tally
+from llm_optimizers.costs.parts import Part
+from llm_optimizers.costs.tally import Tally
 
 __all__ = ["Hours"]
 
