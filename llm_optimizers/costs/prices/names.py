@@ -195,10 +195,8 @@ _GATEWAYS = frozenset({"litellm", "litellm_proxy", "litellm-proxy"})
 _SEARCHES = re.compile(r"(?:openai/)?gpt-.+-search-(?:preview|api)")
 # A number of parameters, or the name of a release. Mistral's API has sizes too, in names that start
 # with "open-" or end with "-latest".
-_WEIGHTS = re.compile(
-    r"(?!open-)(?!.*-latest$)(?:.*[-_])?\d+(?:x\d+)?b(?:[-_].*)?$"
-    r"|deepseek-(?:r1|v[23])\b|mistral-nemo\b"
-)
+_SIZE = re.compile(r"(?:^|[-_])\d{1,4}(?:x\d{1,4})?b(?:[-_]|$)")
+_RELEASE = re.compile(r"(?:deepseek-(?:r1|v[23])|mistral-nemo)\b")
 _FUZZY = ("starts_with", "ends_with", "contains")
 
 
@@ -209,7 +207,8 @@ def always_searches(name: str) -> bool:
 
 def is_open_weights(name: str) -> bool:
     """Whether it is the name of weights to download, which many providers host."""
-    return _WEIGHTS.match(name) is not None
+    sized = _SIZE.search(name) is not None and not name.startswith("open-")
+    return (sized and not name.endswith("-latest")) or _RELEASE.match(name) is not None
 
 
 def is_same_model(listed_id: str, rule: Any, name: str) -> bool:
