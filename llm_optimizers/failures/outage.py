@@ -21,7 +21,6 @@ from llm_optimizers.forks import ProcessLock
 __all__ = ["Outage", "reason_of", "store_outage", "strategy_outage"]
 
 _AGAIN_S = 60.0
-_BUSY_S = 5.0
 
 
 class Outage:
@@ -29,8 +28,8 @@ class Outage:
 
     What has several parts, such as reading and writing, works again once all of them do. What fails
     every other second fills no log: an outage that begins within a minute of the last one that was
-    logged is `repeated`. What is only in use by another (BusyError) has failed once that lasts for
-    five seconds. Safe to share between threads.
+    logged is `repeated`. What is only in use by another (BusyError) has failed once that lasted for
+    `busy_s` seconds. Safe to share between threads.
     """
 
     def __init__(
@@ -40,6 +39,7 @@ class Outage:
         *,
         failed: str,
         recovered: str,
+        busy_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._begin, self._end = begin, end
@@ -47,6 +47,7 @@ class Outage:
         self._clock = clock
         self._broken: set[str] = set()
         self._repeated = False
+        self._busy_s = busy_s
         self._busy_since: float | None = None
         self._logged_at = -math.inf
         self._lock = ProcessLock()
@@ -70,7 +71,7 @@ class Outage:
     def _is_new(self, now: float) -> bool:
         if self._busy_since is None:
             self._busy_since = now
-        return now - self._busy_since < _BUSY_S
+        return now - self._busy_since < self._busy_s
 
     def worked(self, part: str = "") -> None:
         """Announce that it works again, if this was the last part of it that did not."""
@@ -90,12 +91,13 @@ def store_outage(
     *,
     failed: str,
     recovered: str,
+    busy_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outage:
     """Return the outage of a store; "<failed>: <reason>" and `recovered` are for the log."""
     begin = partial(StoreFailed, component=component, store=store)
     end = partial(StoreRecovered, component=component, store=store)
-    return Outage(begin, end, failed=failed, recovered=recovered, clock=clock)
+    return Outage(begin, end, failed=failed, recovered=recovered, busy_s=busy_s, clock=clock)
 
 
 def strategy_outage(

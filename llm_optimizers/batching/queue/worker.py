@@ -26,6 +26,7 @@ LAST_SECONDS = 10.0
 
 _LONGEST_PAUSE = 1.0
 _RESTART_SECONDS = 1.0
+_BUSY_S = 5.0  # others may use the store for so long before it counts as failing
 
 
 class JobWorker:
@@ -62,12 +63,14 @@ class JobWorker:
             "job store",
             failed="the job store failed, trying again",
             recovered="the job store works again",
+            busy_s=_BUSY_S,
         )
         self._outcomes = store_outage(
             __name__,
             "job store",
             failed="a finished job could not be stored, trying again",
             recovered="finished jobs are stored again",
+            busy_s=_BUSY_S,
         )
         self._itself = store_outage(
             __name__,

@@ -14,7 +14,7 @@ import pytest
 
 from llm_optimizers.caching import ResponseCache
 from llm_optimizers.costs import CallRecord, Ledger, Usage
-from llm_optimizers.errors import StoreError
+from llm_optimizers.errors import BusyError, StoreError
 from llm_optimizers.events import (
     Event,
     ModelUnpriced,
@@ -243,3 +243,22 @@ def test_a_sample_file_that_fails_and_works_again_is_announced(
         assert store.offer("What is a knot?")
         store.close()
     assert kinds(heard) == ["StoreFailed", "StoreRecovered"]
+
+
+def test_a_store_in_use_by_another_has_failed_once_that_lasts() -> None:
+    now = [0.0]
+    outage = store_outage(
+        "tests", "jobs", failed="it failed", recovered="it works", busy_s=5.0, clock=lambda: now[0]
+    )
+    with events(StoreFailed, StoreRecovered) as heard:
+        for now[0] in (0.0, 4.0):
+            outage.failed(BusyError("locked"))
+        outage.worked()
+        for now[0] in (10.0, 14.0):
+            outage.failed(BusyError("locked"))
+        assert heard == []
+        now[0] = 15.0
+        outage.failed(BusyError("locked"))
+        outage.worked()
+        outage.failed(StoreError("damaged"))
+    assert kinds(heard) == ["StoreFailed", "StoreRecovered", "StoreFailed"]
