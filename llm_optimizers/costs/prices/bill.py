@@ -141,8 +141,8 @@ def _dearest_input(card: RateCard, usage: Usage) -> list[_Part]:
         # Then they are no parts of the whole.
         return _modes(card, (whole, audio, image), (read, 0, 0)) + others
     least = max(0, read - text - image)  # more is cached than there is text
-    told = min(usage.cache_read_audio_tokens, audio, read)
-    audios = {max(told, least)} if told else {least, min(read, audio)}
+    known = min(usage.cache_read_audio_tokens, audio, read)
+    audios = {max(known, least)} if known else {least, min(read, audio)}
     ways = [
         _modes(
             card,
