@@ -142,9 +142,7 @@ def replace_by_text(client: Any, key: str) -> None:
 
 
 def forget_all_but_the_id(client: Any, key: str) -> None:
-    for field in client.hkeys(key):
-        if field != b"id":
-            client.hdel(key, field)
+    client.hdel(key, *(field for field in client.hkeys(key) if field != b"id"))
 
 
 @pytest.mark.parametrize("spoil", [delete, replace_by_text, forget_all_but_the_id])
@@ -320,7 +318,8 @@ def test_a_job_that_loses_its_hash_while_it_runs_keeps_its_result(
         assert (stored.state, stored.result) == ("done", "xx")
         assert (queue.stats().done, queue.stats().dead) == (1, 0)
         eventually(lambda: queue.stats().running == 0)  # its former entry goes with the lease
-    assert runs == ["x"] * (2 if fails else 1)
+    # A look-up may find the damaged job while it runs, so that it is claimed once more.
+    assert len(runs) in ((2, 3) if fails else (1, 2))
 
 
 @pytest.mark.parametrize("state", ["done", "dead"])
