@@ -202,6 +202,7 @@ def price_call(
         steps = None
     elif hit or status != "error":
         steps = _waterfall(costs, base, hit_strategy, overhead)
+    baseline_cost = None if cost is None or steps is None else sum_of((cost, *steps.values()))
     used = Usage() if hit else usage
     if hit and kind == "answer" and baseline_low_usage is None:
         baseline_low_usage = _found_again(prices, base, time)
@@ -213,7 +214,7 @@ def price_call(
         usage=used,
         cost=cost,
         baseline_model=base.model,
-        baseline_cost=None if cost is None or steps is None else sum_of((cost, *steps.values())),
+        baseline_cost=baseline_cost,
         baseline_usage=None if base.usage == used else base.usage,
         tier=tier,
         hit_strategy=hit_strategy,
@@ -228,7 +229,7 @@ def price_call(
         error=error,
         suspicious=suspicious,
         kind=kind,
-        baseline_low=_low(costs, base, baseline_low_usage) if steps else None,
+        baseline_low=_low(costs, base, baseline_low_usage, baseline_cost) if steps else None,
         **({} if hit else priced_by(costs.bill, costs.billed, spent)),
     )
 
@@ -247,12 +248,14 @@ def _found_again(prices: PriceBook, base: _Variant, at: datetime) -> Usage | Non
     return found_in_provider_cache(base.usage, rates)
 
 
-def _low(costs: _Costs, base: _Variant, usage: Usage | None) -> Decimal | None:
+def _low(
+    costs: _Costs, base: _Variant, usage: Usage | None, baseline_cost: Decimal | None
+) -> Decimal | None:
     """Return what the baseline costs with this usage, None if that is no less."""
-    if usage is None or usage == base.usage:
+    if usage is None or usage == base.usage or baseline_cost is None:
         return None
-    low, high = costs.of_variant(replace(base, usage=usage)), costs.of_variant(base)
-    return low if low is not None and high is not None and low < high else None
+    low = costs.of_variant(replace(base, usage=usage))
+    return low if low is not None and low < baseline_cost else None
 
 
 def priced_by(bill: Bill, billed: Decimal | None, spent: Decimal = _ZERO) -> dict[str, Any]:
